@@ -4,6 +4,8 @@ pub mod cli;
 pub mod cognito;
 
 pub mod clock;
+pub mod config;
 pub mod error;
 pub mod ids;
+pub mod seal;
 pub mod sigv4;

@@ -1,0 +1,389 @@
+//! Configuration: embedded defaults, then a file, then the environment, then flags; every problem listed at once.
+//!
+//! This is the only place that reads the environment.
+
+mod rules;
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use secrecy::{ExposeSecret as _, SecretString};
+use serde::Deserialize;
+use serde_json::{Map, Value};
+
+use crate::ids::Region;
+
+/// The embedded defaults: also the list of every known field.
+pub const DEFAULTS: &str = include_str!("defaults.toml");
+
+/// Everything that can be configured. The fields are described in `defaults.toml`.
+#[derive(Clone, Debug, Deserialize)]
+#[expect(missing_docs, reason = "the sections are described in defaults.toml")]
+pub struct Config {
+    pub regions: Vec<String>,
+    pub server: Server,
+    pub database: Database,
+    pub issuer: Issuer,
+    pub seal: SealSource,
+    pub tokens: Tokens,
+    pub keys: Keys,
+    pub limits: Limits,
+    pub telemetry: Telemetry,
+    pub dev: Dev,
+}
+
+/// Listeners and their timeouts.
+#[derive(Clone, Debug, Deserialize)]
+#[expect(missing_docs, reason = "described in defaults.toml")]
+pub struct Server {
+    pub listen: SocketAddr,
+    pub admin_listen: SocketAddr,
+    pub trusted_proxies: Vec<String>,
+    #[serde(deserialize_with = "seconds")]
+    pub header_timeout: Duration,
+    #[serde(deserialize_with = "seconds")]
+    pub request_timeout: Duration,
+    #[serde(deserialize_with = "seconds")]
+    pub handler_timeout: Duration,
+    #[serde(deserialize_with = "seconds")]
+    pub drain_timeout: Duration,
+    pub max_body_bytes: usize,
+}
+
+/// The database and how patiently it is asked.
+#[derive(Clone, Debug, Deserialize)]
+#[expect(missing_docs, reason = "described in defaults.toml")]
+pub struct Database {
+    pub url: SecretString,
+    pub pool_size: u32,
+    #[serde(deserialize_with = "seconds")]
+    pub acquire_timeout: Duration,
+    #[serde(deserialize_with = "seconds")]
+    pub lock_timeout: Duration,
+    #[serde(deserialize_with = "seconds")]
+    pub statement_timeout: Duration,
+    #[serde(deserialize_with = "seconds")]
+    pub start_timeout: Duration,
+    pub migrate_on_start: bool,
+}
+
+/// Who signs, and how tokens look.
+#[derive(Clone, Debug, Deserialize)]
+#[expect(missing_docs, reason = "described in defaults.toml")]
+pub struct Issuer {
+    pub url: String,
+    pub algorithm: Algorithm,
+    pub token_type: TokenType,
+    pub x5c: bool,
+    pub allow_insecure: bool,
+}
+
+/// A signature algorithm that every supported consumer takes (RFC 7518 section 3.1).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Deserialize)]
+#[expect(missing_docs, reason = "the names are those of RFC 7518")]
+pub enum Algorithm {
+    RS256,
+    RS384,
+    RS512,
+    ES256,
+    ES384,
+}
+
+impl Algorithm {
+    /// The `alg` value.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::RS256 => "RS256",
+            Self::RS384 => "RS384",
+            Self::RS512 => "RS512",
+            Self::ES256 => "ES256",
+            Self::ES384 => "ES384",
+        }
+    }
+
+    /// The algorithm of an `alg` value.
+    #[must_use]
+    pub fn parse(text: &str) -> Option<Self> {
+        [Self::RS256, Self::RS384, Self::RS512, Self::ES256, Self::ES384].into_iter().find(|alg| alg.as_str() == text)
+    }
+}
+
+/// The token header's `typ`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[expect(missing_docs, reason = "the names are the header's values")]
+pub enum TokenType {
+    JWT,
+    JWS,
+}
+
+/// Where master keys come from.
+#[derive(Clone, Debug, Deserialize)]
+#[expect(missing_docs, reason = "described in defaults.toml")]
+pub struct SealSource {
+    pub master_key_file: PathBuf,
+    /// The keys themselves, from `SYMBOLON_MASTER_KEY` alone.
+    #[serde(skip)]
+    pub master_key: Option<SecretString>,
+}
+
+/// Token lifetimes.
+#[derive(Clone, Debug, Deserialize)]
+#[expect(missing_docs, reason = "described in defaults.toml")]
+pub struct Tokens {
+    #[serde(deserialize_with = "seconds")]
+    pub max_lifetime: Duration,
+    #[serde(deserialize_with = "seconds")]
+    pub default_lifetime: Duration,
+}
+
+/// The signing keys' schedule.
+#[derive(Clone, Debug, Deserialize)]
+#[expect(missing_docs, reason = "described in defaults.toml and docs/key-rotation.md")]
+pub struct Keys {
+    #[serde(deserialize_with = "seconds")]
+    pub rotation_period: Duration,
+    #[serde(deserialize_with = "seconds")]
+    pub publish_lead: Duration,
+    #[serde(deserialize_with = "seconds")]
+    pub jwks_max_age: Duration,
+    #[serde(deserialize_with = "seconds")]
+    pub jwks_stale_limit: Duration,
+    #[serde(deserialize_with = "seconds")]
+    pub poll_interval: Duration,
+    #[serde(deserialize_with = "seconds")]
+    pub sign_fence: Duration,
+    #[serde(deserialize_with = "seconds")]
+    pub verifier_leeway: Duration,
+    #[serde(deserialize_with = "seconds")]
+    pub verifier_skew: Duration,
+    #[serde(deserialize_with = "seconds")]
+    pub replica_skew: Duration,
+    #[serde(deserialize_with = "seconds")]
+    pub unpublish_delay: Duration,
+    #[serde(deserialize_with = "seconds")]
+    pub destroy_delay: Duration,
+    pub allow_unsafe: bool,
+}
+
+/// Counts and rates.
+#[derive(Clone, Debug, Deserialize)]
+#[expect(missing_docs, reason = "described in defaults.toml")]
+pub struct Limits {
+    pub identity_pools_per_account: u32,
+    pub user_pool_providers_per_pool: u32,
+    pub tags_per_pool: u32,
+    pub linked_logins_per_identity: u32,
+    pub requests_per_second_per_address: u32,
+    pub signed_requests_per_second_per_account: u32,
+    pub guests_per_second_per_address: u32,
+    pub guests_per_second_per_pool: u32,
+    pub max_connections: u32,
+}
+
+/// Logs.
+#[derive(Clone, Debug, Deserialize)]
+#[expect(missing_docs, reason = "described in defaults.toml")]
+pub struct Telemetry {
+    pub log_format: LogFormat,
+    pub log_level: String,
+}
+
+/// How log lines look.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+#[expect(missing_docs, reason = "the names say it")]
+pub enum LogFormat {
+    Json,
+    Text,
+}
+
+/// What only development may do.
+#[derive(Clone, Debug, Deserialize)]
+#[expect(missing_docs, reason = "described in defaults.toml")]
+pub struct Dev {
+    pub allow_dev_credentials: bool,
+    pub allowed_origins: Vec<String>,
+}
+
+/// The environment as the broker reads it: taken once in `main`, handed over, so that tests need not change it.
+pub type Environment = BTreeMap<String, String>;
+
+/// The process's environment, without entries that are not UTF-8.
+#[must_use]
+#[expect(clippy::disallowed_methods, reason = "the one place that reads the environment")]
+pub fn environment() -> Environment {
+    std::env::vars_os()
+        .filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)))
+        .collect()
+}
+
+/// All that is wrong with a configuration.
+#[derive(Debug)]
+pub struct Problems(pub Vec<String>);
+
+impl fmt::Display for Problems {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "the configuration has {} problem{}:", self.0.len(), if self.0.len() == 1 { "" } else { "s" })?;
+        self.0.iter().try_for_each(|problem| write!(f, "\n  - {problem}"))
+    }
+}
+
+impl std::error::Error for Problems {}
+
+impl Config {
+    /// Loads and checks the configuration. `flags` are dotted paths and values in TOML notation.
+    ///
+    /// # Errors
+    /// Every problem found, together.
+    pub fn load(file: Option<&Path>, env: &Environment, flags: &[(&str, String)]) -> Result<Self, Problems> {
+        let config = Self::read(file, env, flags)?;
+        let problems = rules::check(&config);
+        if problems.is_empty() { Ok(config) } else { Err(Problems(problems)) }
+    }
+
+    /// Loads the configuration without checking the rules between fields, for commands that need a part of it.
+    ///
+    /// # Errors
+    /// Unknown fields and values of a wrong type, all together.
+    pub fn read(file: Option<&Path>, env: &Environment, flags: &[(&str, String)]) -> Result<Self, Problems> {
+        let fatal = |error: &dyn fmt::Display| Problems(vec![error.to_string()]);
+        let defaults = tree(config::Config::builder()).map_err(|error| fatal(&error))?;
+        let file = file.map(Path::to_owned).or_else(|| non_empty(env, "SYMBOLON_CONFIG").map(PathBuf::from));
+        let mut builder = config::Config::builder();
+        if let Some(path) = &file {
+            if !path.is_file() {
+                return Err(fatal(&format!("the configuration file {} does not exist", path.display())));
+            }
+            builder = builder.add_source(config::File::from(path.as_path()).format(config::FileFormat::Toml));
+        }
+        builder = builder.add_source(environment_source(env));
+        for (path, value) in flags {
+            builder = builder.set_override(*path, value.as_str()).map_err(|error| fatal(&error))?;
+        }
+        let given = tree(builder).map_err(|error| fatal(&error))?;
+
+        let mut problems = Vec::new();
+        let mut merged = defaults.clone();
+        merge(&mut merged, &defaults, &given, &mut problems);
+        let mut config: Self = serde_json::from_value(Value::Object(merged)).map_err(|error| fatal(&error))?;
+        if !problems.is_empty() {
+            return Err(Problems(problems));
+        }
+        if let Some(url) = non_empty(env, "DATABASE_URL")
+            && config.database.url.expose_secret().is_empty()
+        {
+            config.database.url = url.into();
+        }
+        if let Some(path) = non_empty(env, "SYMBOLON_MASTER_KEY_FILE")
+            && config.seal.master_key_file.as_os_str().is_empty()
+        {
+            config.seal.master_key_file = path.into();
+        }
+        config.seal.master_key = non_empty(env, "SYMBOLON_MASTER_KEY").map(Into::into);
+        Ok(config)
+    }
+
+    /// The default region of commands.
+    #[must_use]
+    pub fn default_region(&self) -> Option<Region> {
+        self.regions.iter().find_map(|name| Region::parse(name))
+    }
+
+    /// The regions served; `None` means every well-formed name.
+    #[must_use]
+    pub fn served_regions(&self) -> Option<Vec<Region>> {
+        let any = self.regions.iter().any(|name| name == "*");
+        (!any).then(|| self.regions.iter().filter_map(|name| Region::parse(name)).collect())
+    }
+}
+
+fn non_empty(env: &Environment, name: &str) -> Option<String> {
+    env.get(name).filter(|value| !value.is_empty()).cloned()
+}
+
+fn environment_source(env: &Environment) -> config::Environment {
+    let source: std::collections::HashMap<String, String> =
+        env.iter().filter(|(name, _)| name.starts_with("SYMBOLON__")).map(|(k, v)| (k.clone(), v.clone())).collect();
+    config::Environment::with_prefix("SYMBOLON")
+        .separator("__")
+        .try_parsing(true)
+        .list_separator(",")
+        .with_list_parse_key("regions")
+        .with_list_parse_key("server.trusted_proxies")
+        .with_list_parse_key("dev.allowed_origins")
+        .source(Some(source))
+}
+
+/// The defaults with a builder's sources on top, as a tree.
+fn tree(
+    builder: config::ConfigBuilder<config::builder::DefaultState>,
+) -> Result<Map<String, Value>, config::ConfigError> {
+    config::Config::builder()
+        .add_source(config::File::from_str(DEFAULTS, config::FileFormat::Toml))
+        .add_source(builder.build()?)
+        .build()?
+        .try_deserialize()
+}
+
+/// Takes over from `given` every field that is known and, put alone into the defaults, still makes a configuration:
+/// so each bad field is named, not just the first.
+fn merge(
+    merged: &mut Map<String, Value>,
+    defaults: &Map<String, Value>,
+    given: &Map<String, Value>,
+    problems: &mut Vec<String>,
+) {
+    for (section, value) in given {
+        match (defaults.get(section), value) {
+            (None, _) => problems.push(unknown(section, "", defaults.keys())),
+            (Some(Value::Object(known)), Value::Object(fields)) => {
+                for (field, value) in fields {
+                    if !known.contains_key(field) {
+                        problems.push(unknown(field, &format!("{section}."), known.keys()));
+                        continue;
+                    }
+                    let mut trial = defaults.clone();
+                    put(&mut trial, section, field, value);
+                    match serde_json::from_value::<Config>(Value::Object(trial)) {
+                        Ok(_) => put(merged, section, field, value),
+                        Err(error) => problems.push(format!("{section}.{field}: {error}")),
+                    }
+                }
+            }
+            (Some(Value::Object(_)), _) => problems.push(format!("{section}: is a section, not a value")),
+            (Some(_), value) => {
+                let mut trial = defaults.clone();
+                trial.insert(section.clone(), value.clone());
+                match serde_json::from_value::<Config>(Value::Object(trial)) {
+                    Ok(_) => drop(merged.insert(section.clone(), value.clone())),
+                    Err(error) => problems.push(format!("{section}: {error}")),
+                }
+            }
+        }
+    }
+}
+
+fn put(tree: &mut Map<String, Value>, section: &str, field: &str, value: &Value) {
+    if let Some(Value::Object(fields)) = tree.get_mut(section) {
+        fields.insert(field.to_owned(), value.clone());
+    }
+}
+
+fn unknown<'a>(name: &str, prefix: &str, known: impl Iterator<Item = &'a String>) -> String {
+    let nearest = known.map(|candidate| (strsim::damerau_levenshtein(name, candidate), candidate)).min();
+    match nearest {
+        Some((distance, candidate)) if distance <= 3.max(name.len() / 3) => {
+            format!("{prefix}{name}: no such field; did you mean {prefix}{candidate}?")
+        }
+        _ => format!("{prefix}{name}: no such field"),
+    }
+}
+
+/// Whole seconds; also as text, since the environment may hand numbers over as such.
+fn seconds<'de, D: serde::Deserializer<'de>>(deserializer: D) -> Result<Duration, D::Error> {
+    u64::deserialize(deserializer).map(Duration::from_secs)
+}

@@ -1,0 +1,306 @@
+//! The rules that a whole configuration must meet, each with its remedy.
+
+use std::net::IpAddr;
+use std::time::Duration;
+
+use secrecy::ExposeSecret as _;
+
+use super::{Config, Issuer, Keys};
+use crate::ids::Region;
+
+/// Keys in the JWKS at any time. Consumers read at most so many, or only the first few.
+pub const MAX_PUBLISHED_KEYS: u64 = 8;
+
+/// The longest `TokenDuration` of the service model, in seconds.
+const MODEL_MAX_LIFETIME: u64 = 86_400;
+
+/// A publish lead below this is refused: caches of an hour are common.
+const MIN_PUBLISH_LEAD: u64 = 7_200;
+
+/// Every rule that `config` breaks.
+pub(super) fn check(config: &Config) -> Vec<String> {
+    let mut problems = Vec::new();
+    regions(config, &mut problems);
+    server(config, &mut problems);
+    if config.database.url.expose_secret().is_empty() {
+        problems.push(
+            "database.url: is not set; set it, or DATABASE_URL, to postgres://user:password@host/database".into(),
+        );
+    }
+    if config.database.pool_size == 0 {
+        problems.push("database.pool_size: must be at least 1".into());
+    }
+    if config.database.lock_timeout <= Duration::from_secs(1) {
+        problems
+            .push("database.lock_timeout: must exceed the server's deadlock_timeout of 1 s; 2 is the default".into());
+    }
+    if config.seal.master_key.is_none() && config.seal.master_key_file.as_os_str().is_empty() {
+        problems.push(
+            "seal.master_key_file: no master key is configured; make one with `symbolon master-key generate` and hand \
+             it over in SYMBOLON_MASTER_KEY or a file named by SYMBOLON_MASTER_KEY_FILE"
+                .into(),
+        );
+    }
+    problems.extend(issuer(&config.issuer));
+    tokens_and_keys(config, &mut problems);
+    if let Err(error) = config.telemetry.log_level.parse::<tracing_subscriber::EnvFilter>() {
+        problems.push(format!("telemetry.log_level: {error}"));
+    }
+    problems
+}
+
+fn regions(config: &Config, problems: &mut Vec<String>) {
+    if config.default_region().is_none() {
+        problems.push("regions: must name at least one region, such as us-east-1".into());
+    }
+    for name in config.regions.iter().filter(|name| *name != "*" && Region::parse(name).is_none()) {
+        problems.push(format!(
+            "regions: {name:?} is not a region name (lower-case letters, digits and dashes, at most 18 characters)"
+        ));
+    }
+}
+
+fn server(config: &Config, problems: &mut Vec<String>) {
+    let server = &config.server;
+    if server.listen == server.admin_listen && server.listen.port() != 0 {
+        problems.push(format!("server.admin_listen: must differ from server.listen, {}", server.listen));
+    }
+    for (name, value) in [
+        ("header_timeout", server.header_timeout),
+        ("request_timeout", server.request_timeout),
+        ("handler_timeout", server.handler_timeout),
+        ("drain_timeout", server.drain_timeout),
+    ] {
+        if value.is_zero() {
+            problems.push(format!("server.{name}: must be at least 1 second"));
+        }
+    }
+    for proxy in server.trusted_proxies.iter().filter(|proxy| network(proxy).is_none()) {
+        problems.push(format!("server.trusted_proxies: {proxy:?} is not an address or a network such as 10.0.0.0/8"));
+    }
+    if config.limits.max_connections == 0 {
+        problems.push("limits.max_connections: must be at least 1".into());
+    }
+}
+
+/// An address, or a network in CIDR notation.
+#[must_use]
+pub fn network(text: &str) -> Option<(IpAddr, u8)> {
+    let (address, length) = text.split_once('/').map_or((text, None), |(address, length)| (address, Some(length)));
+    let address: IpAddr = address.parse().ok()?;
+    let full = if address.is_ipv4() { 32 } else { 128 };
+    let length = length.map_or(Some(full), |length| length.parse().ok())?;
+    (length <= full).then_some((address, length))
+}
+
+/// What is wrong with an issuer URL. Also used by `symbolon installation set-issuer`.
+#[must_use]
+pub fn issuer(issuer: &Issuer) -> Vec<String> {
+    let url = issuer.url.as_str();
+    let mut problems = Vec::new();
+    let mut refuse = |why: &str| problems.push(format!("issuer.url: {url:?} {why}"));
+    if url.is_empty() {
+        return vec![
+            "issuer.url: is not set; it is the `iss` of every token and the base of the discovery URL, such as \
+             https://id.example.com"
+                .into(),
+        ];
+    }
+    if url.len() > 128 {
+        refuse("is longer than 128 bytes");
+    }
+    if url.ends_with('/') {
+        refuse("must not end in a slash");
+    }
+    if url.contains(['?', '#', '@']) || url.chars().any(|c| c.is_whitespace() || c.is_control() || !c.is_ascii()) {
+        refuse("must not hold a query, a fragment, user information, blanks or characters beyond ASCII");
+    }
+    let Some((scheme, rest)) = url.split_once("://") else {
+        refuse("is not a URL; it must begin with https://");
+        return problems;
+    };
+    let authority = rest.split('/').next().unwrap_or_default();
+    let (host, port) = match authority.rsplit_once(':') {
+        Some((host, port)) if !port.ends_with(']') => (host, Some(port)),
+        _ => (authority, None),
+    };
+    if host.is_empty() || host.bytes().any(|byte| byte.is_ascii_uppercase()) {
+        refuse("must name a host in lower case");
+    }
+    let loopback = host == "localhost" || host.parse::<IpAddr>().is_ok_and(|ip| ip.is_loopback()) || host == "[::1]";
+    let lenient = loopback || issuer.allow_insecure;
+    match scheme {
+        "https" => {}
+        "http" if lenient => {}
+        _ => refuse("must begin with https:// (issuer.allow_insecure accepts http:// in a laboratory)"),
+    }
+    if port.is_some_and(|port| port.parse::<u16>().is_err()) {
+        refuse("has a bad port");
+    } else if port.is_some() && !lenient {
+        refuse("must not name a port: several consumers refuse it (issuer.allow_insecure accepts it in a laboratory)");
+    }
+    problems
+}
+
+fn tokens_and_keys(config: &Config, problems: &mut Vec<String>) {
+    let lifetime = config.tokens.max_lifetime.as_secs();
+    if !(1..=MODEL_MAX_LIFETIME).contains(&lifetime) {
+        problems.push(format!("tokens.max_lifetime: must lie between 1 and {MODEL_MAX_LIFETIME} seconds"));
+    }
+    if config.tokens.default_lifetime.is_zero() {
+        problems.push("tokens.default_lifetime: must be at least 1 second".into());
+    }
+    let keys = &config.keys;
+    for (name, value) in [
+        ("rotation_period", keys.rotation_period),
+        ("poll_interval", keys.poll_interval),
+        ("sign_fence", keys.sign_fence),
+    ] {
+        if value.is_zero() {
+            problems.push(format!("keys.{name}: must be at least 1 second"));
+        }
+    }
+    if keys.poll_interval >= keys.sign_fence {
+        problems.push("keys.poll_interval: must be shorter than keys.sign_fence, or no replica may ever sign".into());
+    }
+    if !keys.rotation_period.is_zero() && published_keys(keys) > MAX_PUBLISHED_KEYS {
+        problems.push(format!(
+            "keys.rotation_period: {} s would publish {} keys at once; at most {MAX_PUBLISHED_KEYS} are allowed: \
+             lengthen it, or shorten keys.unpublish_delay",
+            keys.rotation_period.as_secs(),
+            published_keys(keys)
+        ));
+    }
+    if !keys.allow_unsafe {
+        problems.extend(lower_bounds(keys, lifetime));
+    }
+}
+
+/// 1 active, 1 next, and as many retiring ones as rotations fall into the unpublish delay.
+fn published_keys(keys: &Keys) -> u64 {
+    2 + keys.unpublish_delay.as_secs().div_ceil(keys.rotation_period.as_secs().max(1))
+}
+
+/// The bounds below which a verifier would notice a rotation. `keys.allow_unsafe` waives them.
+pub fn lower_bounds(keys: &Keys, max_lifetime: u64) -> Vec<String> {
+    let s = |duration: Duration| duration.as_secs();
+    let lead = MIN_PUBLISH_LEAD
+        .max(s(keys.jwks_stale_limit) + s(keys.jwks_max_age) + s(keys.verifier_skew) + 2 * s(keys.replica_skew));
+    let unpublish = s(keys.sign_fence) + max_lifetime + s(keys.verifier_leeway) + s(keys.verifier_skew);
+    let destroy = s(keys.sign_fence) + 2 * s(keys.replica_skew);
+    let bounds = [
+        ("publish_lead", s(keys.publish_lead), lead, "so that every verifier has fetched a key before it signs"),
+        ("unpublish_delay", s(keys.unpublish_delay), unpublish, "so that every token outlives its verification"),
+        ("destroy_delay", s(keys.destroy_delay), destroy, "so that no replica still signs with a destroyed key"),
+        ("rotation_period", s(keys.rotation_period), s(keys.publish_lead), "so that the next key is published in time"),
+    ];
+    bounds
+        .into_iter()
+        .filter(|(_, value, bound, _)| value < bound)
+        .map(|(name, value, bound, why)| {
+            format!("keys.{name}: {value} s is below {bound} s, {why} (keys.allow_unsafe waives this)")
+        })
+        .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::Environment;
+
+    fn env(pairs: &[(&str, &str)]) -> Environment {
+        let minimum = [
+            ("DATABASE_URL", "postgres://localhost/symbolon"),
+            ("SYMBOLON_MASTER_KEY", "anything"),
+            ("SYMBOLON__ISSUER__URL", "https://id.example.com"),
+        ];
+        minimum.iter().chain(pairs).map(|(k, v)| ((*k).to_owned(), (*v).to_owned())).collect()
+    }
+
+    fn problems(pairs: &[(&str, &str)]) -> Vec<String> {
+        Config::load(None, &env(pairs), &[]).map_or_else(|problems| problems.0, |_| Vec::new())
+    }
+
+    #[test]
+    fn the_defaults_with_the_three_necessary_values_are_sound() {
+        assert_eq!(problems(&[]), Vec::<String>::new());
+    }
+
+    #[test]
+    fn every_problem_is_listed_at_once() {
+        let found = problems(&[
+            ("SYMBOLON__SERVER__LISTEM", "x"),
+            ("SYMBOLON__DATABASE__POOL_SIZE", "many"),
+            ("SYMBOLON__KEYS__ALLOW_UNSAFE", "perhaps"),
+            ("SYMBOLON__SEVER__LISTEN", "127.0.0.1:1"),
+        ]);
+        assert_eq!(found.len(), 4, "{found:?}");
+        assert!(found.iter().any(|p| p.contains("did you mean server.listen?")), "{found:?}");
+        assert!(found.iter().any(|p| p.contains("did you mean server?")), "{found:?}");
+        let found = problems(&[
+            ("SYMBOLON__KEYS__PUBLISH_LEAD", "60"),
+            ("SYMBOLON__ISSUER__URL", "http://id.example.com:8080/"),
+            ("SYMBOLON__REGIONS", "Mars,us-east-1"),
+        ]);
+        assert_eq!(found.len(), 5, "{found:?}");
+    }
+
+    #[test]
+    fn nothing_configured_names_what_is_necessary() {
+        let found = Config::load(None, &Environment::new(), &[]).unwrap_err().0;
+        for needed in ["database.url", "issuer.url", "master-key generate"] {
+            assert!(found.iter().any(|problem| problem.contains(needed)), "{needed} in {found:?}");
+        }
+    }
+
+    #[test]
+    fn later_sources_win() {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("symbolon.toml");
+        std::fs::write(&file, "regions = ['eu-west-1', '*']\n[tokens]\nmax_lifetime = 3600\ndefault_lifetime = 60\n")
+            .unwrap();
+        let env = env(&[("SYMBOLON__TOKENS__DEFAULT_LIFETIME", "120"), ("SYMBOLON_CONFIG", file.to_str().unwrap())]);
+        let config = Config::load(None, &env, &[("server.listen", "127.0.0.1:9".into())]).unwrap();
+        assert_eq!(config.tokens.max_lifetime.as_secs(), 3600);
+        assert_eq!(config.tokens.default_lifetime.as_secs(), 120);
+        assert_eq!(config.server.listen.port(), 9);
+        assert_eq!(config.default_region().unwrap().as_str(), "eu-west-1");
+        assert_eq!(config.served_regions(), None);
+    }
+
+    #[test]
+    fn unsafe_schedules_are_refused_unless_waived() {
+        let short = [("SYMBOLON__KEYS__UNPUBLISH_DELAY", "3600"), ("SYMBOLON__KEYS__DESTROY_DELAY", "60")];
+        assert_eq!(problems(&short).len(), 2);
+        let waived = [short[0], short[1], ("SYMBOLON__KEYS__ALLOW_UNSAFE", "true")];
+        assert_eq!(problems(&waived), Vec::<String>::new());
+        assert_eq!(
+            problems(&[("SYMBOLON__KEYS__ROTATION_PERIOD", "86400"), ("SYMBOLON__KEYS__UNPUBLISH_DELAY", "900000")])
+                .len(),
+            1
+        );
+    }
+
+    #[test]
+    fn issuers_must_be_what_every_consumer_takes() {
+        for good in [
+            "https://id.example.com",
+            "https://id.example.com/tenants/a",
+            "http://127.0.0.1:4600",
+            "http://localhost:1",
+        ] {
+            assert_eq!(problems(&[("SYMBOLON__ISSUER__URL", good)]), Vec::<String>::new(), "{good}");
+        }
+        for bad in [
+            "id.example.com",
+            "ftp://x.y",
+            "https://id.example.com/",
+            "https://Id.example.com",
+            "https://a.b?c",
+            "https://a.b:444",
+            "https:///x",
+        ] {
+            assert!(!problems(&[("SYMBOLON__ISSUER__URL", bad)]).is_empty(), "{bad}");
+        }
+    }
+}
