@@ -3,9 +3,13 @@
 pub mod cli;
 pub mod cognito;
 
+pub mod keys;
+
 pub mod clock;
 pub mod config;
+pub mod db;
 pub mod error;
 pub mod ids;
+pub mod installation;
 pub mod seal;
 pub mod sigv4;

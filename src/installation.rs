@@ -1,0 +1,135 @@
+//! The installation: its one row, the epoch that tells replicas of changes, and the canaries of its master keys.
+
+use sqlx::postgres::PgConnection;
+
+use crate::error::{Error, Result};
+use crate::seal::{Place, Seal};
+
+const CANARY: &[u8] = b"symbolon";
+
+/// What a database was set up for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Kind {
+    /// `symbolon dev`: well-known credentials, throw-away data.
+    Dev,
+    /// `symbolon serve`.
+    Serve,
+}
+
+impl Kind {
+    fn as_str(self) -> &'static str {
+        match self {
+            Self::Dev => "dev",
+            Self::Serve => "serve",
+        }
+    }
+}
+
+/// The row of `installation`.
+#[derive(Clone, Debug)]
+pub struct Installation {
+    /// What it was set up for.
+    pub kind: Kind,
+    /// The `iss` of its tokens.
+    pub issuer: String,
+    /// Counts changes of every small table.
+    pub epoch: i64,
+}
+
+impl Installation {
+    /// The installation, if the database holds one.
+    ///
+    /// # Errors
+    /// If the database fails.
+    pub async fn find(conn: &mut PgConnection) -> Result<Option<Self>> {
+        let row =
+            sqlx::query!("select kind, issuer, epoch from installation where id = 1").fetch_optional(conn).await?;
+        Ok(row.map(|row| Self {
+            kind: if row.kind == "dev" { Kind::Dev } else { Kind::Serve },
+            issuer: row.issuer,
+            epoch: row.epoch,
+        }))
+    }
+
+    /// The installation; made with this kind and issuer if the database has none.
+    ///
+    /// # Errors
+    /// If the database fails.
+    pub async fn find_or_create(conn: &mut PgConnection, kind: Kind, issuer: &str) -> Result<Self> {
+        sqlx::query!(
+            "insert into installation (id, kind, issuer) values (1, $1, $2) on conflict (id) do nothing",
+            kind.as_str(),
+            issuer
+        )
+        .execute(&mut *conn)
+        .await?;
+        Self::find(conn).await?.ok_or_else(|| Error::internal("the installation row is gone"))
+    }
+
+    /// Changes the issuer: every verifier must be told, since tokens of the old one cease to be made.
+    ///
+    /// # Errors
+    /// If the database fails.
+    pub async fn set_issuer(conn: &mut PgConnection, issuer: &str) -> Result<()> {
+        sqlx::query!("update installation set issuer = $1, epoch = epoch + 1 where id = 1", issuer)
+            .execute(conn)
+            .await?;
+        Ok(())
+    }
+}
+
+/// Tells replicas that a small table has changed: the last statement of the transaction that changed it.
+///
+/// # Errors
+/// If the database fails.
+pub async fn bump_epoch(conn: &mut PgConnection) -> Result<()> {
+    sqlx::query!("update installation set epoch = epoch + 1 where id = 1").execute(conn).await?;
+    Ok(())
+}
+
+/// Whether the ring of master keys opens everything this database was sealed with.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum SealState {
+    /// It does.
+    Unsealed,
+    /// These key ids are missing from the ring, or have other bytes. Nothing may be written.
+    Sealed(Vec<String>),
+}
+
+/// Compares the ring with the canaries. Writes nothing.
+///
+/// # Errors
+/// If the database fails.
+pub async fn seal_state(conn: &mut PgConnection, seal: &Seal) -> Result<SealState> {
+    let rows = sqlx::query!("select key_id, canary from seal_keys order by key_id").fetch_all(conn).await?;
+    let missing: Vec<String> = rows
+        .into_iter()
+        .filter(|row| seal.open(canary_place(&row.key_id), &row.canary).is_err())
+        .map(|row| row.key_id)
+        .collect();
+    Ok(if missing.is_empty() { SealState::Unsealed } else { SealState::Sealed(missing) })
+}
+
+/// Compares the ring with the canaries and, if it fits, records the primary key's canary.
+///
+/// # Errors
+/// If the database fails.
+pub async fn unseal(conn: &mut PgConnection, seal: &Seal) -> Result<SealState> {
+    let state = seal_state(conn, seal).await?;
+    if state == SealState::Unsealed {
+        let key_id = seal.primary_id();
+        let canary = seal.seal_under(&key_id, canary_place(&key_id), CANARY)?;
+        sqlx::query!(
+            "insert into seal_keys (key_id, canary) values ($1, $2) on conflict (key_id) do nothing",
+            key_id,
+            canary
+        )
+        .execute(conn)
+        .await?;
+    }
+    Ok(state)
+}
+
+fn canary_place(key_id: &str) -> Place<'_> {
+    Place { table: "seal_keys", column: "canary", row: key_id, tenant: "" }
+}
