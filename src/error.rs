@@ -81,10 +81,10 @@ pub enum Error {
     /// Too many requests.
     #[error("rate exceeded")]
     RateExceeded,
-    /// Another writer was faster, again and again.
-    #[error("concurrent modification")]
-    ConcurrentModification,
-    /// A page of `TokenDuration` beyond this installation's `tokens.max_lifetime` (the limit, in seconds).
+    /// Other writers were faster, again and again.
+    #[error("lost every race")]
+    Contended,
+    /// A `TokenDuration` beyond this installation's `tokens.max_lifetime` (the limit, in seconds).
     #[error("token duration above the limit of {limit} s")]
     TokenTooLong {
         /// What was asked for, in seconds.

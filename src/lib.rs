@@ -5,6 +5,11 @@ pub mod cognito;
 
 pub mod keys;
 
+pub mod identities;
+pub mod pools;
+pub mod tenants;
+
+pub mod cache;
 pub mod clock;
 pub mod config;
 pub mod db;

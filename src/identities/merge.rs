@@ -1,0 +1,85 @@
+//! Merging of two developer users' identities: the destination's takes every login, the source's is disabled.
+
+use std::collections::BTreeSet;
+
+use sqlx::postgres::PgConnection;
+use uuid::Uuid;
+
+use super::identity::{self, State};
+use super::login::{DeveloperUser, Login};
+use super::sign_in::{MAX_RACES, locate};
+use crate::error::{Error, Result};
+use crate::pools::Pool;
+use crate::pools::providers::DEVELOPER;
+
+/// Merges the identity of `source` into that of `destination`, whose id is returned. Done already if they are one.
+///
+/// # Errors
+/// [`Error::DeveloperUserNotFound`], [`Error::SecondUserOfProvider`] or [`Error::TooManyLogins`], with nothing
+/// changed; or if the database fails.
+pub async fn merge(
+    conn: &mut PgConnection,
+    pool: &Pool,
+    source: &DeveloperUser,
+    destination: &DeveloperUser,
+    login_limit: u32,
+) -> Result<Uuid> {
+    let (source, destination) = (source.key(pool), destination.key(pool));
+    for _ in 0..MAX_RACES {
+        let (Some(from), Some(into)) = (Login::owner(conn, &source).await?, Login::owner(conn, &destination).await?)
+        else {
+            return Err(Error::DeveloperUserNotFound);
+        };
+        if from == into {
+            return Ok(into);
+        }
+        let (Some(from), Some(into)) = (locate(conn, pool, from).await?, locate(conn, pool, into).await?) else {
+            continue;
+        };
+        let mut tx = sqlx::Connection::begin(&mut *conn).await?;
+        // In the order of their ids, so that opposite merges wait for each other instead of deadlocking.
+        let (first, second) = if from.uuid < into.uuid { (from, into) } else { (into, from) };
+        let states = (identity::lock(&mut tx, first).await?, identity::lock(&mut tx, second).await?);
+        // Another merge or unlink may have moved either user while the locks were waited for.
+        let unchanged = states == (Some(State::Enabled), Some(State::Enabled))
+            && Login::owner(&mut tx, &source).await? == Some(from.uuid)
+            && Login::owner(&mut tx, &destination).await? == Some(into.uuid);
+        if !unchanged {
+            tx.rollback().await?;
+            continue;
+        }
+        check_union(
+            &Login::of_identity(&mut tx, pool, from.uuid).await?,
+            &Login::of_identity(&mut tx, pool, into.uuid).await?,
+            login_limit,
+        )?;
+        sqlx::query!(
+            "update logins set identity_id = $1 where route = any($2) and identity_id = $3",
+            into.uuid,
+            &pool.routes(),
+            from.uuid
+        )
+        .execute(&mut *tx)
+        .await?;
+        identity::disable(&mut tx, from).await?;
+        identity::touch(&mut tx, into).await?;
+        tx.commit().await?;
+        return Ok(into.uuid);
+    }
+    Err(Error::Contended)
+}
+
+/// One user of each public provider, and no more logins than one identity may hold
+/// (<https://docs.aws.amazon.com/cognitoidentity/latest/APIReference/API_MergeDeveloperIdentities.html>).
+fn check_union(from: &[Login], into: &[Login], limit: u32) -> Result<()> {
+    let public = |logins: &[Login]| -> BTreeSet<i16> {
+        logins.iter().map(|login| login.provider_no).filter(|number| *number != DEVELOPER).collect()
+    };
+    if !public(from).is_disjoint(&public(into)) {
+        return Err(Error::SecondUserOfProvider);
+    }
+    if from.len() + into.len() > usize::try_from(limit).unwrap_or(usize::MAX) {
+        return Err(Error::TooManyLogins);
+    }
+    Ok(())
+}

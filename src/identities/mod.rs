@@ -1,0 +1,10 @@
+//! Identities, the logins linked to them, and how the one is found by the other.
+
+pub mod identity;
+pub mod login;
+pub mod merge;
+pub mod sign_in;
+pub mod unlink;
+
+pub use identity::Identity;
+pub use login::{DeveloperUser, Login};

@@ -1,0 +1,54 @@
+//! Unlinking of a developer user. The last login gone, the identity is disabled: it never turns into a guest again.
+
+use sqlx::postgres::PgConnection;
+use uuid::Uuid;
+
+use super::identity;
+use super::login::{DeveloperUser, Login};
+use super::sign_in::{MAX_RACES, locate};
+use crate::error::{Error, Result};
+use crate::pools::Pool;
+
+/// Takes `user` from the identity, which the caller has found in the pool.
+///
+/// # Errors
+/// [`Error::DeveloperUserNotFound`] or [`Error::NotLinkedToIdentity`], with nothing changed; or if the database fails.
+pub async fn unlink(conn: &mut PgConnection, pool: &Pool, identity: Uuid, user: &DeveloperUser) -> Result<()> {
+    let key = user.key(pool);
+    for _ in 0..MAX_RACES {
+        match Login::owner(conn, &key).await? {
+            None => return Err(Error::DeveloperUserNotFound),
+            Some(owner) if owner != identity => return Err(Error::NotLinkedToIdentity),
+            Some(_) => {}
+        }
+        let Some(at) = locate(conn, pool, identity).await? else { continue };
+        let mut tx = sqlx::Connection::begin(&mut *conn).await?;
+        if identity::lock(&mut tx, at).await?.is_none() {
+            tx.rollback().await?;
+            continue;
+        }
+        // By owner too: a merge that came between look-up and lock has moved the login, and it is not ours to take.
+        let deleted = sqlx::query!(
+            "delete from logins where route = $1 and provider_no = $2 and subject_key = $3 and identity_id = $4",
+            key.route.0,
+            key.provider_no,
+            key.subject_key,
+            identity
+        )
+        .execute(&mut *tx)
+        .await?
+        .rows_affected();
+        if deleted == 0 {
+            tx.rollback().await?;
+            continue;
+        }
+        if Login::of_identity(&mut tx, pool, identity).await?.is_empty() {
+            identity::disable(&mut tx, at).await?;
+        } else {
+            identity::touch(&mut tx, at).await?;
+        }
+        tx.commit().await?;
+        return Ok(());
+    }
+    Err(Error::Contended)
+}

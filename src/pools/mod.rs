@@ -1,0 +1,7 @@
+//! Identity pools and what is configured on them.
+
+pub mod pool;
+pub mod providers;
+pub mod tags;
+
+pub use pool::Pool;
