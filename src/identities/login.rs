@@ -1,9 +1,12 @@
 //! Logins: (pool, provider, user at the provider) → identity. `logins_pkey` gives each to one identity at most.
 
+use std::collections::HashMap;
+
 use aws_lc_rs::digest::{SHA256, digest};
 use sqlx::postgres::PgConnection;
 use uuid::Uuid;
 
+use super::identity::Identity;
 use crate::error::{Error, Result};
 use crate::ids::Route;
 use crate::pools::Pool;
@@ -110,6 +113,32 @@ impl Login {
         )
         .fetch_all(conn)
         .await?)
+    }
+
+    /// All logins of several identities, by identity.
+    ///
+    /// # Errors
+    /// If the database fails.
+    pub async fn of_identities(
+        conn: &mut PgConnection,
+        pool: &Pool,
+        identities: &[Identity],
+    ) -> Result<HashMap<Uuid, Vec<Self>>> {
+        let uuids: Vec<Uuid> = identities.iter().map(|identity| identity.uuid).collect();
+        let rows = sqlx::query!(
+            "select identity_id, provider_no, subject_key, subject from logins
+             where route = any($1) and identity_id = any($2) order by provider_no, subject_key",
+            &pool.routes(),
+            &uuids
+        )
+        .fetch_all(conn)
+        .await?;
+        let mut found: HashMap<Uuid, Vec<Self>> = HashMap::new();
+        for row in rows {
+            let login = Self { provider_no: row.provider_no, subject_key: row.subject_key, subject: row.subject };
+            found.entry(row.identity_id).or_default().push(login);
+        }
+        Ok(found)
     }
 
     /// The developer user of this login, if it is one.

@@ -1,0 +1,239 @@
+//! GetOpenIdTokenForDeveloperIdentity, Lookup-, Merge- and UnlinkDeveloperIdentity: a backend speaks for its own users.
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+
+use super::caller::Caller;
+use super::identities::IdentityIdOutput;
+use super::wire;
+use crate::app::App;
+use crate::error::{Error, Result};
+use crate::identities::sign_in::{Change, sign_in};
+use crate::identities::{DeveloperUser, Identity, Login, merge, unlink};
+use crate::ids::IdentityId;
+use crate::pools::Pool;
+use crate::retry;
+use crate::tokens::openid_token::{Grant, mint};
+
+/// How many identifiers a look-up answers with when it is not told.
+const DEFAULT_PAGE: i64 = 60;
+
+/// `GetOpenIdTokenForDeveloperIdentity`'s input.
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "PascalCase")]
+pub struct TokenInput {
+    identity_pool_id: String,
+    identity_id: Option<String>,
+    logins: BTreeMap<String, String>,
+    #[serde(default)]
+    principal_tags: Option<BTreeMap<String, String>>,
+    token_duration: Option<i64>,
+}
+
+/// `GetOpenIdTokenForDeveloperIdentity`'s output.
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "PascalCase")]
+pub struct TokenOutput {
+    identity_id: String,
+    token: String,
+}
+
+/// `GetOpenIdTokenForDeveloperIdentity`: the identity of the caller's user, found or made, and a token for it.
+pub async fn get_open_id_token(app: &App, caller: Caller, mut input: TokenInput) -> Result<TokenOutput> {
+    let lifetime = app.token_lifetime(input.token_duration)?;
+    let pool = app.pool(&caller, &input.identity_pool_id).await?;
+    let user = developer_user(app, &caller, &pool, &mut input.logins).await?;
+    let named = match &input.identity_id {
+        Some(text) => Some(IdentityId::parse(text).ok_or_else(|| Error::IdentityNotFound(text.clone()))?),
+        None => None,
+    };
+    let signed_in = retry!(app.db, |conn| { sign_in(conn, &pool, named.as_ref(), &user).await })?;
+    if signed_in.change == Change::Created {
+        metrics::counter!("symbolon_identities_created_total", "kind" => "developer").increment(1);
+    }
+    let identity = IdentityId { region: pool.id.region.clone(), uuid: signed_in.identity };
+    let provider = pool.settings.developer_provider.as_deref().unwrap_or_default();
+    let grant = Grant::developer(&pool, &identity, provider, &user, input.principal_tags.as_ref(), lifetime);
+    let token = mint(&app.ring, &grant)?;
+    metrics::counter!("symbolon_tokens_issued_total", "flow" => "developer").increment(1);
+    Ok(TokenOutput { identity_id: identity.to_string(), token })
+}
+
+/// The developer user among the logins, which hold one entry under the pool's developer provider name. A pool
+/// remembered without that name is read again first: a refusal is never decided from memory.
+async fn developer_user(
+    app: &App,
+    caller: &Caller,
+    pool: &Pool,
+    logins: &mut BTreeMap<String, String>,
+) -> Result<DeveloperUser> {
+    let is_developer = |pool: &Pool, key: &String| pool.settings.developer_provider.as_ref() == Some(key);
+    if let [key] = logins.keys().collect::<Vec<_>>()[..]
+        && is_developer(pool, key)
+    {
+        let key = key.clone();
+        return DeveloperUser::parse(logins.remove(&key).unwrap_or_default());
+    }
+    let pool = retry!(app.db, |conn| { caller.pool(conn, &pool.id.to_string()).await })?;
+    let public = pool.settings.providers.login_keys();
+    let mut user = None;
+    let mut has_public = false;
+    for (key, value) in std::mem::take(logins) {
+        if is_developer(&pool, &key) {
+            user = Some(value);
+        } else if public.contains(key.as_str()) {
+            has_public = true;
+        } else {
+            return Err(Error::DeveloperProviderNotSupported);
+        }
+    }
+    let user = user.ok_or(Error::DeveloperProviderMissing)?;
+    if has_public {
+        return Err(Error::ProviderNotSupported);
+    }
+    DeveloperUser::parse(user)
+}
+
+/// `LookupDeveloperIdentity`'s input.
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "PascalCase")]
+pub struct LookupInput {
+    identity_pool_id: String,
+    identity_id: Option<String>,
+    developer_user_identifier: Option<String>,
+    max_results: Option<i64>,
+    next_token: Option<String>,
+}
+
+/// `LookupDeveloperIdentity`'s output.
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "PascalCase")]
+pub struct LookupOutput {
+    identity_id: String,
+    developer_user_identifier_list: Vec<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    next_token: Option<String>,
+}
+
+/// `LookupDeveloperIdentity`: from user to identity, from identity to users, or whether both belong together.
+pub async fn lookup(app: &App, caller: Caller, input: LookupInput) -> Result<LookupOutput> {
+    let filter = [
+        input.identity_pool_id.as_str(),
+        input.identity_id.as_deref().unwrap_or_default(),
+        input.developer_user_identifier.as_deref().unwrap_or_default(),
+    ];
+    let pages = wire::Pages::new(app, &caller, "LookupDeveloperIdentity", &filter);
+    let after: Option<Vec<u8>> = pages.position(input.next_token.as_deref())?;
+    let limit = input.max_results.unwrap_or(DEFAULT_PAGE);
+    let (identity, mut users, whole) = retry!(app.db, |conn| {
+        let pool = caller.pool(conn, &input.identity_pool_id).await?;
+        if input.identity_id.is_none() && input.developer_user_identifier.is_none() {
+            return Err(Error::LookupWithoutKey);
+        }
+        let user = input.developer_user_identifier.clone().map(DeveloperUser::parse).transpose()?;
+        let named = match &input.identity_id {
+            Some(text) => Some(find_named(conn, &pool, text).await?.uuid),
+            None => None,
+        };
+        let owner = match &user {
+            Some(user) => Some(Login::owner(conn, &user.key(&pool)).await?.ok_or(Error::DeveloperUserNotFound)?),
+            None => None,
+        };
+        let identity = match (named, owner) {
+            (Some(named), Some(owner)) if named != owner => return Err(Error::LookupMismatch),
+            (Some(identity), _) | (None, Some(identity)) => identity,
+            (None, None) => return Err(Error::LookupWithoutKey),
+        };
+        let id = IdentityId { region: pool.id.region.clone(), uuid: identity };
+        // Both given and matching: the answer is the question.
+        if let (Some(_), Some(user)) = (named, &user) {
+            return Ok((id, vec![(Vec::new(), user.as_str().to_owned())], true));
+        }
+        let users: Vec<(Vec<u8>, String)> = Login::of_identity(conn, &pool, identity)
+            .await?
+            .into_iter()
+            .filter_map(|login| login.developer_user().map(|user| (login.subject_key, user)))
+            .collect();
+        if users.is_empty() {
+            return Err(Error::DeveloperUserNotFound);
+        }
+        Ok((id, users, false))
+    })?;
+    if let Some(after) = after.filter(|_| !whole) {
+        users.retain(|(key, _)| *key > after);
+    }
+    let more = wire::cut(&mut users, limit);
+    let last = users.last().filter(|_| more).map(|(key, _)| pages.token(key)).transpose()?;
+    Ok(LookupOutput {
+        identity_id: identity.to_string(),
+        developer_user_identifier_list: users.into_iter().map(|(_, user)| user).collect(),
+        next_token: last,
+    })
+}
+
+async fn find_named(conn: &mut sqlx::PgConnection, pool: &Pool, text: &str) -> Result<Identity> {
+    let not_found = || Error::IdentityNotFound(text.to_owned());
+    let id = IdentityId::parse(text).filter(|id| id.region == pool.id.region).ok_or_else(not_found)?;
+    Identity::find(conn, pool, id.uuid).await?.ok_or_else(not_found)
+}
+
+/// The pool's developer provider must be the one named.
+fn check_provider(pool: &Pool, name: &str) -> Result<()> {
+    if pool.settings.developer_provider.as_deref() == Some(name) {
+        Ok(())
+    } else {
+        Err(Error::DeveloperProviderNotSupported)
+    }
+}
+
+/// `MergeDeveloperIdentities`' input.
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "PascalCase")]
+pub struct MergeInput {
+    source_user_identifier: String,
+    destination_user_identifier: String,
+    developer_provider_name: String,
+    identity_pool_id: String,
+}
+
+/// `MergeDeveloperIdentities`
+pub async fn merge(app: &App, caller: Caller, input: MergeInput) -> Result<IdentityIdOutput> {
+    let limit = app.config.limits.linked_logins_per_identity;
+    let (pool, uuid) = retry!(app.db, |conn| {
+        let pool = caller.pool(conn, &input.identity_pool_id).await?;
+        check_provider(&pool, &input.developer_provider_name)?;
+        let source = DeveloperUser::parse(input.source_user_identifier.clone())?;
+        let destination = DeveloperUser::parse(input.destination_user_identifier.clone())?;
+        let uuid = merge::merge(conn, &pool, &source, &destination, limit).await?;
+        Ok((pool, uuid))
+    })?;
+    Ok(IdentityIdOutput { identity_id: IdentityId { region: pool.id.region, uuid }.to_string() })
+}
+
+/// `UnlinkDeveloperIdentity`'s input.
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "PascalCase")]
+pub struct UnlinkInput {
+    identity_id: String,
+    identity_pool_id: String,
+    developer_provider_name: String,
+    developer_user_identifier: String,
+}
+
+/// `UnlinkDeveloperIdentity`: the user, seen again, gets a new identity.
+pub async fn unlink(app: &App, caller: Caller, input: UnlinkInput) -> Result<()> {
+    let mut began = false;
+    retry!(app.db, |conn| {
+        let pool = caller.pool(conn, &input.identity_pool_id).await?;
+        check_provider(&pool, &input.developer_provider_name)?;
+        let identity = find_named(conn, &pool, &input.identity_id).await?;
+        let user = DeveloperUser::parse(input.developer_user_identifier.clone())?;
+        let retried = std::mem::replace(&mut began, true);
+        match unlink::unlink(conn, &pool, identity.uuid, &user).await {
+            // The answer to an earlier try's commit was lost: that try has done it.
+            Err(Error::DeveloperUserNotFound) if retried => Ok(()),
+            result => result,
+        }
+    })
+}
