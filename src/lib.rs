@@ -1,13 +1,15 @@
 //! Symbolon: a self-hosted identity broker over Postgres, wire-compatible with Amazon Cognito Identity.
 
+pub mod app;
 pub mod cli;
 pub mod cognito;
-
-pub mod keys;
+pub mod http;
 
 pub mod identities;
+pub mod keys;
 pub mod pools;
 pub mod tenants;
+pub mod tokens;
 
 pub mod cache;
 pub mod clock;
@@ -16,5 +18,6 @@ pub mod db;
 pub mod error;
 pub mod ids;
 pub mod installation;
+pub mod limits;
 pub mod seal;
 pub mod sigv4;

@@ -102,8 +102,7 @@ pub async fn describe(app: &App, caller: Caller, input: DescribeInput) -> Result
     let not_found = || Error::IdentityNotFound(input.identity_id.clone());
     let id = IdentityId::parse(&input.identity_id).filter(|id| id.region == caller.region).ok_or_else(not_found)?;
     retry!(app.db, |conn| {
-        let (pool, identity) =
-            Identity::find_for_tenant(conn, &caller.account_id, &id).await?.ok_or_else(not_found)?;
+        let (pool, identity) = Identity::find_for_tenant(conn, &caller.account_id, &id).await?.ok_or_else(not_found)?;
         let logins = Login::of_identity(conn, &pool, identity.uuid).await?;
         let names = providers::names(conn, pool.no).await?;
         Ok(IdentityDescription::new(&pool, &identity, &logins, &names))

@@ -1,6 +1,194 @@
-//! The Amazon Cognito Identity API over AWS JSON 1.1.
+//! The Amazon Cognito Identity API over AWS JSON 1.1: `POST /` with `X-Amz-Target`, and the table of its operations.
 
+pub mod caller;
+pub mod developer;
+pub mod fault;
+pub mod identities;
 pub mod json;
 pub mod model;
+pub mod origin;
+pub mod pools;
 pub mod shapes;
 pub mod validate;
+pub mod wire;
+
+use std::net::IpAddr;
+use std::sync::Arc;
+use std::time::Instant;
+
+use axum::body::Body;
+use axum::extract::State;
+use axum::http::request::Parts;
+use axum::http::{HeaderMap, Request, header};
+use axum::response::Response;
+use http_body_util::{BodyExt as _, LengthLimitError, Limited};
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+
+use self::caller::{Caller, Visitor};
+use self::fault::Fault;
+use crate::app::App;
+use crate::error::{Error, Result};
+use crate::http::{ClientAddress, RequestId};
+
+/// What `X-Amz-Target` names before the operation; a longer form ends in it.
+const SERVICE: &str = "AWSCognitoIdentityService";
+
+/// One request: what arrived, read but not parsed.
+struct Call<'a> {
+    app: &'a App,
+    parts: &'a Parts,
+    body: &'a [u8],
+    address: IpAddr,
+    operation: &'static str,
+}
+
+/// Answers `POST /`.
+pub async fn handle(State(app): State<Arc<App>>, request: Request<Body>) -> Response {
+    let started = Instant::now();
+    let (parts, body) = request.into_parts();
+    let id = parts.extensions.get::<RequestId>().cloned().unwrap_or_default();
+    let operation = operation(&parts.headers);
+    let result = match operation {
+        Some(operation) => answer(&app, &parts, body, operation).await,
+        None => Err(Fault::unknown_operation()),
+    };
+    let name = operation.unwrap_or("Unknown");
+    let code = result.as_ref().map_or_else(|fault| fault.exception, |_| "OK");
+    metrics::counter!("symbolon_requests_total", "operation" => name, "code" => code).increment(1);
+    metrics::histogram!("symbolon_request_duration_seconds", "operation" => name)
+        .record(started.elapsed().as_secs_f64());
+    if let Err(fault) = &result {
+        report(fault, name, &id);
+    }
+    wire::response(result, &id)
+}
+
+fn report(fault: &Fault, operation: &str, id: &RequestId) {
+    if let Some(reason) = fault.denial() {
+        metrics::counter!("symbolon_denials_total", "reason" => reason).increment(1);
+    }
+    let (exception, request_id) = (fault.exception, id.as_str());
+    match &fault.cause {
+        Some(cause) => tracing::error!(%cause, operation, exception, request_id, "request failed"),
+        None => tracing::info!(
+            operation,
+            exception,
+            request_id,
+            message = fault.message.as_deref().unwrap_or_default(),
+            "request refused"
+        ),
+    }
+}
+
+/// The operation that the target header names, if there is exactly one and we know it.
+fn operation(headers: &HeaderMap) -> Option<&'static str> {
+    let mut targets = headers.get_all("x-amz-target").iter();
+    let (target, None) = (targets.next()?.to_str().ok()?, targets.next()) else { return None };
+    let (service, name) = target.rsplit_once('.')?;
+    let rest = service.strip_suffix(SERVICE)?;
+    if !(rest.is_empty() || rest.ends_with('.')) {
+        return None;
+    }
+    shapes::OPERATIONS.iter().find(|operation| **operation == name).copied()
+}
+
+async fn answer(app: &App, parts: &Parts, body: Body, operation: &'static str) -> Result<Vec<u8>, Fault> {
+    let ClientAddress(address) = parts.extensions.get().copied().unwrap_or_default();
+    app.limits.admit_address(address)?;
+    if parts.headers.get(header::CONTENT_ENCODING).is_some_and(|encoding| encoding != "identity") {
+        return Err(Fault::content_encoding());
+    }
+    let body = read(app, body).await?;
+    app.check_unsealed()?;
+    let call = Call { app, parts, body: &body, address, operation };
+    match tokio::time::timeout(app.config.server.handler_timeout, dispatch(&call)).await {
+        Ok(result) => result,
+        Err(_) => Err(Fault::internal(Error::internal("the operation did not end within server.handler_timeout"))),
+    }
+}
+
+async fn read(app: &App, body: Body) -> Result<axum::body::Bytes, Fault> {
+    let limit = app.config.server.max_body_bytes;
+    match tokio::time::timeout(app.config.server.request_timeout, Limited::new(body, limit).collect()).await {
+        Ok(Ok(body)) => Ok(body.to_bytes()),
+        Ok(Err(error)) if error.is::<LengthLimitError>() => Err(Fault::too_large(limit)),
+        Ok(Err(_)) | Err(_) => Err(Fault::incomplete_body()),
+    }
+}
+
+/// The table of operations: who may call each, and what answers.
+async fn dispatch(call: &Call<'_>) -> Result<Vec<u8>, Fault> {
+    match call.operation {
+        "CreateIdentityPool" => signed(call, pools::create).await,
+        "DescribeIdentityPool" => signed(call, pools::describe).await,
+        "UpdateIdentityPool" => signed(call, pools::update).await,
+        "DeleteIdentityPool" => signed(call, pools::delete).await,
+        "ListIdentityPools" => signed(call, pools::list).await,
+
+        "GetId" => public(call, identities::get_id).await,
+        "DescribeIdentity" => signed(call, identities::describe).await,
+        "ListIdentities" => signed(call, identities::list).await,
+        "DeleteIdentities" => signed(call, identities::delete).await,
+        "UnlinkIdentity" => not_yet(),
+
+        "GetOpenIdTokenForDeveloperIdentity" => signed(call, developer::get_open_id_token).await,
+        "LookupDeveloperIdentity" => signed(call, developer::lookup).await,
+        "MergeDeveloperIdentities" => signed(call, developer::merge).await,
+        "UnlinkDeveloperIdentity" => signed(call, developer::unlink).await,
+
+        "GetOpenIdToken" | "GetCredentialsForIdentity" => not_yet(),
+        "GetIdentityPoolRoles" | "SetIdentityPoolRoles" => not_yet(),
+        "GetPrincipalTagAttributeMap" | "SetPrincipalTagAttributeMap" => not_yet(),
+        "TagResource" | "UntagResource" | "ListTagsForResource" => not_yet(),
+        _ => Err(Fault::unknown_operation()),
+    }
+}
+
+/// An operation that this version does not have.
+fn not_yet() -> Result<Vec<u8>, Fault> {
+    Err(Fault::unknown_operation())
+}
+
+/// Runs an operation that needs a verified caller.
+async fn signed<'a, I, O, F>(call: &Call<'a>, function: impl FnOnce(&'a App, Caller, I) -> F) -> Result<Vec<u8>, Fault>
+where
+    I: DeserializeOwned,
+    O: Serialize,
+    F: Future<Output = Result<O>>,
+{
+    origin::check(&call.app.config.dev, &call.parts.headers)?;
+    let caller = caller::authenticate(call.app, call.parts, call.body).await?;
+    let input = input(call)?;
+    serialize(&function(call.app, caller, input).await?)
+}
+
+/// Runs an operation for anyone. A signature, which old clients send, is not looked at.
+async fn public<'a, I, O, F>(call: &Call<'a>, function: impl FnOnce(&'a App, Visitor, I) -> F) -> Result<Vec<u8>, Fault>
+where
+    I: DeserializeOwned,
+    O: Serialize,
+    F: Future<Output = Result<O>>,
+{
+    let input = input(call)?;
+    serialize(&function(call.app, Visitor { address: call.address }, input).await?)
+}
+
+/// The body as the operation's input: first its types, then every constraint of the model.
+fn input<I: DeserializeOwned>(call: &Call<'_>) -> Result<I, Fault> {
+    let shape = shapes::input_of(call.operation).ok_or_else(Fault::unknown_operation)?;
+    let mut body = json::read(call.body)?;
+    validate::check_types(shape, &body)?;
+    validate::normalize(shape, &mut body);
+    let violations = validate::violations(shape, &body);
+    if !violations.is_empty() {
+        return Err(violations.into());
+    }
+    serde_json::from_value(body).map_err(|error| Fault::internal(Error::internal(error)))
+}
+
+/// The output as a body; operations without an output shape answer with an empty one.
+fn serialize<O: Serialize>(output: &O) -> Result<Vec<u8>, Fault> {
+    let body = serde_json::to_vec(output).map_err(|error| Fault::internal(Error::internal(error)))?;
+    Ok(if body == b"null" { Vec::new() } else { body })
+}

@@ -83,7 +83,8 @@ pub struct PoolOutput {
 
 impl From<Pool> for PoolOutput {
     fn from(pool: Pool) -> Self {
-        let Settings { name, allow_unauthenticated, allow_classic, developer_provider, providers, tags } = pool.settings;
+        let Settings { name, allow_unauthenticated, allow_classic, developer_provider, providers, tags } =
+            pool.settings;
         let client = |client: UserPool| CognitoIdentityProvider {
             provider_name: Some(client.provider_name),
             client_id: Some(client.client_id),

@@ -130,6 +130,18 @@ pub struct Violation {
     constraint: String,
 }
 
+impl Violation {
+    /// A whole number above a limit that this installation sets below the model's.
+    #[must_use]
+    pub fn above(path: &str, value: i64, limit: i64) -> Self {
+        Self {
+            value: format!("'{value}'"),
+            path: path.to_owned(),
+            constraint: format!("Member must have value less than or equal to {limit}"),
+        }
+    }
+}
+
 impl Display for Violation {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self { value, path, constraint } = self;

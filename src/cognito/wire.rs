@@ -1,5 +1,7 @@
-//! The AWS JSON 1.1 protocol's small matters: timestamps and page tokens.
+//! The AWS JSON 1.1 protocol's answers: heads, bodies, timestamps and page tokens.
 
+use axum::body::Body;
+use axum::http::{HeaderValue, Response, StatusCode, header};
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use serde::de::DeserializeOwned;
@@ -7,12 +9,62 @@ use serde::{Serialize, Serializer};
 use time::OffsetDateTime;
 
 use super::caller::Caller;
+use super::fault::Fault;
 use crate::app::App;
 use crate::error::{Error, Result};
+use crate::http::RequestId;
 use crate::seal::Seal;
 
 /// The purpose that page-token keys are derived for.
 const PURPOSE: &str = "page";
+
+const CONTENT_TYPE: HeaderValue = HeaderValue::from_static("application/x-amz-json-1.1");
+
+/// Longer messages, and those that are not plain ASCII, are not repeated in a header.
+const MAX_HEADER_MESSAGE: usize = 1_024;
+
+/// The response to a call: its body, or its fault with type and message in body and headers.
+#[must_use]
+pub fn response(result: std::result::Result<Vec<u8>, Fault>, id: &RequestId) -> Response<Body> {
+    let (status, body, fault) = match result {
+        Ok(body) => (StatusCode::OK, body, None),
+        Err(fault) => (fault.status, fault_body(&fault), Some(fault)),
+    };
+    let mut response = Response::new(Body::from(body));
+    *response.status_mut() = status;
+    let headers = response.headers_mut();
+    headers.insert(header::CONTENT_TYPE, CONTENT_TYPE);
+    headers.insert("x-amzn-requestid", id.header());
+    if let Some(fault) = fault {
+        // With a colon behind the name: clients cut there.
+        if let Ok(name) = HeaderValue::try_from(format!("{}:", fault.exception)) {
+            headers.insert("x-amzn-errortype", name);
+        }
+        if let Some(message) = fault.message.filter(|text| text.len() <= MAX_HEADER_MESSAGE && text.is_ascii())
+            && let Ok(message) = HeaderValue::try_from(message)
+        {
+            headers.insert("x-amzn-errormessage", message);
+        }
+        if fault.retry {
+            headers.insert(header::RETRY_AFTER, HeaderValue::from_static("1"));
+        }
+        if status == StatusCode::PAYLOAD_TOO_LARGE {
+            // What is left of the body will not be read.
+            headers.insert(header::CONNECTION, HeaderValue::from_static("close"));
+        }
+    }
+    response
+}
+
+/// `{"__type": …, "message": …}`; the one exception that IAM throws spells the member `Message`.
+fn fault_body(fault: &Fault) -> Vec<u8> {
+    let member = if fault.exception == "AccessDeniedException" { "Message" } else { "message" };
+    let body = match &fault.message {
+        Some(message) => serde_json::json!({ "__type": fault.exception, member: message }),
+        None => serde_json::json!({ "__type": fault.exception }),
+    };
+    body.to_string().into_bytes()
+}
 
 /// Serializes a time as epoch seconds with milliseconds, as AWS does.
 ///
@@ -43,7 +95,8 @@ impl<'a> Pages<'a> {
     /// The page tokens of `operation` asked by `caller` with `filter`.
     #[must_use]
     pub fn new(app: &'a App, caller: &Caller, operation: &str, filter: &[&str]) -> Self {
-        let parts = [caller.account_id.as_str(), caller.region.as_str(), operation].into_iter().chain(filter.iter().copied());
+        let parts =
+            [caller.account_id.as_str(), caller.region.as_str(), operation].into_iter().chain(filter.iter().copied());
         let mut context = Vec::new();
         for part in parts {
             context.extend_from_slice(&u64::try_from(part.len()).unwrap_or(u64::MAX).to_be_bytes());

@@ -4,6 +4,8 @@
 
 mod rules;
 
+pub use rules::{issuer as issuer_problems, network};
+
 use std::collections::BTreeMap;
 use std::fmt;
 use std::net::SocketAddr;

@@ -51,8 +51,13 @@ impl Providers {
     /// Checks what the model leaves open.
     ///
     /// # Errors
-    /// [`Error::BadUserPoolProvider`] for an entry that is no user pool client, [`Error::LimitExceeded`] for too many.
+    /// [`Error::BadUserPoolProvider`] for an entry that is no user pool client, [`Error::LimitExceeded`] for too many,
+    /// [`Error::InvalidParameter`] for text that no row can hold.
     pub fn check(&self, user_pool_limit: u32) -> Result<()> {
+        let arns = self.openid_connect_arns.iter().chain(&self.saml_arns);
+        if self.supported_logins.keys().chain(arns).any(|text| text.contains('\0')) {
+            return Err(Error::InvalidParameter("A login provider must not contain the character U+0000.".to_owned()));
+        }
         if self.user_pools.iter().any(|client| !is_user_pool(&client.provider_name) || client.client_id.is_empty()) {
             return Err(Error::BadUserPoolProvider);
         }

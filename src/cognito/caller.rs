@@ -1,0 +1,158 @@
+//! Who is asking: from a signature to a verified caller, whose pools it may then find.
+
+use std::net::IpAddr;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use axum::http::request::Parts;
+use sqlx::postgres::PgConnection;
+
+use super::fault::Fault;
+use crate::app::App;
+use crate::error::{Error, Result};
+use crate::ids::{AccessKeyId, AccountId, PoolId, Region};
+use crate::pools::Pool;
+use crate::retry;
+use crate::sigv4::{self, Refusal, Rules, Service, SigningKey, Timely};
+use crate::tenants::access_key::{self, AccessKey, Secret, UsableKey};
+use crate::tenants::tenant::Tenant;
+
+/// A caller whose signature was verified.
+#[derive(Clone, Debug)]
+pub struct Caller {
+    /// The tenant it speaks for.
+    pub account_id: AccountId,
+    /// The access key it signed with.
+    pub access_key_id: AccessKeyId,
+    /// The region that its signature names.
+    pub region: Region,
+}
+
+impl Caller {
+    /// The caller's pool of this id, in the region of the call. A foreign one is as one that does not exist.
+    ///
+    /// # Errors
+    /// [`Error::PoolNotFound`], or if the database fails.
+    pub async fn pool(&self, conn: &mut PgConnection, id: &str) -> Result<Pool> {
+        let not_found = || Error::PoolNotFound(id.to_owned());
+        let parsed = PoolId::parse(id).filter(|id| id.region == self.region).ok_or_else(not_found)?;
+        Pool::find(conn, &self.account_id, &parsed).await?.ok_or_else(not_found)
+    }
+}
+
+/// Someone who did not sign, as the operations for anyone do not ask for it.
+#[derive(Clone, Copy, Debug)]
+pub struct Visitor {
+    /// Where the request came from.
+    pub address: IpAddr,
+}
+
+impl Visitor {
+    /// The pool of this id, whose ever it is.
+    ///
+    /// # Errors
+    /// [`Error::PoolNotFound`], or if the database fails.
+    pub async fn pool(&self, conn: &mut PgConnection, id: &str) -> Result<Pool> {
+        let not_found = || Error::PoolNotFound(id.to_owned());
+        let parsed = PoolId::parse(id).ok_or_else(not_found)?;
+        Pool::find_public(conn, &parsed).await?.ok_or_else(not_found)
+    }
+}
+
+/// An access key kept in memory, with the signing keys derived from it.
+#[derive(Debug)]
+pub struct RememberedKey {
+    key: UsableKey,
+    derived: Mutex<Vec<(String, Region, SigningKey)>>,
+}
+
+/// Signing keys kept for one access key: a new day, or another region, needs another.
+const MAX_DERIVED: usize = 16;
+
+impl RememberedKey {
+    fn new(key: UsableKey) -> Self {
+        Self { key, derived: Mutex::new(Vec::new()) }
+    }
+
+    fn signing_key(&self, presented: &Timely<'_>) -> SigningKey {
+        let (date, region) = (presented.date(), presented.region());
+        let mut derived = self.derived.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some((_, _, key)) = derived.iter().find(|(d, r, _)| d == date && r == region) {
+            return key.clone();
+        }
+        let service = presented.service().name;
+        let key = SigningKey::derive(self.key.secret.expose(), date, region.as_str(), service);
+        if derived.len() >= MAX_DERIVED {
+            derived.clear();
+        }
+        derived.push((date.to_owned(), region.clone(), key.clone()));
+        key
+    }
+}
+
+/// Verifies the signature over the head and the raw body, of which nothing has been parsed yet.
+///
+/// # Errors
+/// The refusal, as the wire has it.
+pub async fn authenticate(app: &App, parts: &Parts, body: &[u8]) -> Result<Caller, Fault> {
+    let rules = Rules { services: &[Service::COGNITO_IDENTITY], regions: app.regions.as_deref() };
+    let presented = sigv4::parse(parts, &rules)?.check_time(app.clock.wall())?;
+    let Some(id) = AccessKeyId::parse(presented.access_key_id()) else {
+        return Err(presented.refuse_unknown_key(body).into());
+    };
+    // Long-lived keys have no session token: one that comes along belongs to other credentials.
+    if presented.session_token().is_some() {
+        return Err(presented.refuse_unknown_key(body).into());
+    }
+    let key = match app.access_keys.get(&id, app.ring.fresh()) {
+        Some(key) if presented.verify(&key.signing_key(&presented), body).is_ok() => key,
+        // Unknown, or changed since it was remembered: only the database may refuse.
+        _ => verify_with_stored_key(app, &presented, &id, body).await?,
+    };
+    app.note_use(&id);
+    let caller =
+        Caller { account_id: key.key.account_id.clone(), access_key_id: id, region: presented.region().clone() };
+    app.limits.admit_account(&caller.account_id)?;
+    Ok(caller)
+}
+
+async fn verify_with_stored_key(
+    app: &App,
+    presented: &Timely<'_>,
+    id: &AccessKeyId,
+    body: &[u8],
+) -> Result<Arc<RememberedKey>, Fault> {
+    let reading = app.access_keys.reading();
+    let stored = retry!(app.db, |conn| { AccessKey::usable(conn, &app.seal, id).await })?;
+    let key = match stored {
+        Some(key) => Arc::new(RememberedKey::new(key)),
+        None if app.makes_dev_keys && AccountId::parse(id.as_str()).is_some() => {
+            return make_dev_key(app, presented, id, body).await;
+        }
+        None => return Err(presented.refuse_unknown_key(body).into()),
+    };
+    presented.verify(&key.signing_key(presented), body)?;
+    app.access_keys.put(reading, id.clone(), Arc::clone(&key));
+    Ok(key)
+}
+
+/// Dev mode: an account number is an access key of that account, and both are made at its first use.
+async fn make_dev_key(
+    app: &App,
+    presented: &Timely<'_>,
+    id: &AccessKeyId,
+    body: &[u8],
+) -> Result<Arc<RememberedKey>, Fault> {
+    let account_id = AccountId::parse(id.as_str()).ok_or(Refusal::UnknownKey)?;
+    let secret = Secret::new(access_key::DEV_SECRET);
+    let key = RememberedKey::new(UsableKey { id: id.clone(), account_id: account_id.clone(), secret: secret.clone() });
+    presented.verify(&key.signing_key(presented), body)?;
+    let made = retry!(app.db, |conn| {
+        let mut tx = sqlx::Connection::begin(conn).await?;
+        Tenant::create(&mut tx, &account_id, &format!("dev {account_id}")).await?;
+        let made = AccessKey::create(&mut tx, &app.seal, id, &account_id, &secret).await?;
+        tx.commit().await?;
+        // Not made and not usable: somebody disabled it.
+        Ok(made || AccessKey::usable(&mut *conn, &app.seal, id).await?.is_some())
+    })?;
+    if made { Ok(Arc::new(key)) } else { Err(Refusal::UnknownKey.into()) }
+}

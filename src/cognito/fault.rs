@@ -1,0 +1,190 @@
+//! From what went wrong to what the wire says: the only place that knows exception names and their texts.
+//!
+//! Texts are AWS's own where a response was captured; `docs/compatibility.md` says which.
+
+use axum::http::StatusCode;
+
+use super::json::Malformed;
+use super::validate::{self, Violation};
+use crate::error::Error;
+use crate::sigv4::Refusal;
+
+/// A failure as the wire has it.
+#[derive(Debug)]
+pub struct Fault {
+    /// 400 but for faults of the service (500) and bodies that are too large (413).
+    pub status: StatusCode,
+    /// The exception's short name: `__type`.
+    pub exception: &'static str,
+    /// The text, unless the exception has none.
+    pub message: Option<String>,
+    /// Whether to ask the client to come again in a second.
+    pub retry: bool,
+    /// What to log: the failure whole, where the wire shows it bare.
+    pub cause: Option<Error>,
+}
+
+impl Fault {
+    fn new(exception: &'static str, message: impl Into<String>) -> Self {
+        Self { status: StatusCode::BAD_REQUEST, exception, message: Some(message.into()), retry: false, cause: None }
+    }
+
+    /// The operation does not exist, or not yet.
+    #[must_use]
+    pub fn unknown_operation() -> Self {
+        Self { message: None, ..Self::new("UnknownOperationException", "") }
+    }
+
+    /// A request in an encoding that is not taken.
+    #[must_use]
+    pub fn content_encoding() -> Self {
+        Self::new("SerializationException", "Content-Encoding is not supported; send the body as it is.")
+    }
+
+    /// A body beyond the limit, in bytes.
+    #[must_use]
+    pub fn too_large(limit: usize) -> Self {
+        let message = format!("Request body is larger than {limit} bytes.");
+        Self { status: StatusCode::PAYLOAD_TOO_LARGE, ..Self::new("RequestEntityTooLargeException", message) }
+    }
+
+    /// A body that did not arrive in time, or not whole.
+    #[must_use]
+    pub fn incomplete_body() -> Self {
+        Self::new("SerializationException", "The request body did not arrive whole and in time.")
+    }
+
+    /// A browser page of a foreign origin signing with well-known credentials.
+    #[must_use]
+    pub fn foreign_origin(origin: &str) -> Self {
+        Self::new(
+            "AccessDeniedException",
+            format!(
+                "Requests signed in a browser page of origin {origin} are refused, since any page knows the credentials \
+                 of dev mode. Add the origin to dev.allowed_origins to admit it."
+            ),
+        )
+    }
+
+    /// The service failed; the wire shows nothing of why.
+    #[must_use]
+    pub fn internal(cause: Error) -> Self {
+        Self {
+            status: StatusCode::INTERNAL_SERVER_ERROR,
+            retry: true,
+            cause: Some(cause),
+            ..Self::new("InternalErrorException", "The service could not answer. Try again.")
+        }
+    }
+
+    /// The label under which `symbolon_denials_total` counts it; nothing for what is not a denial.
+    #[must_use]
+    pub fn denial(&self) -> Option<&'static str> {
+        Some(match self.exception {
+            "NotAuthorizedException" => "not_authorized",
+            "AccessDeniedException" => "access_denied",
+            "MissingAuthenticationTokenException" => "missing_signature",
+            "IncompleteSignatureException" => "incomplete_signature",
+            "InvalidSignatureException" => "invalid_signature",
+            "UnrecognizedClientException" => "unknown_access_key",
+            "ExpiredTokenException" => "expired_session",
+            "TooManyRequestsException" => "rate",
+            "DeveloperUserAlreadyRegisteredException" => "registered_elsewhere",
+            _ => return None,
+        })
+    }
+}
+
+impl From<Error> for Fault {
+    fn from(error: Error) -> Self {
+        const INVALID: &str = "InvalidParameterException";
+        const NOT_AUTHORIZED: &str = "NotAuthorizedException";
+        const NOT_FOUND: &str = "ResourceNotFoundException";
+        const CONFLICT: &str = "ResourceConflictException";
+        match error {
+            Error::PoolNotFound(id) => Self::new(NOT_FOUND, format!("IdentityPool '{id}' not found.")),
+            Error::IdentityNotFound(id) => Self::new(NOT_FOUND, format!("Identity '{id}' not found.")),
+            Error::DeveloperUserNotFound => Self::new(NOT_FOUND, "Developer user identifier not found."),
+            Error::IdentityForbidden(id) => {
+                Self::new(NOT_AUTHORIZED, format!("Access to Identity '{id}' is forbidden."))
+            }
+            Error::GuestsNotAllowed => {
+                Self::new(NOT_AUTHORIZED, "Unauthenticated access is not supported for this identity pool.")
+            }
+            Error::LoginsDontMatch => Self::new(
+                NOT_AUTHORIZED,
+                "Logins don't match. Please include at least one valid login for this identity or identity pool.",
+            ),
+            Error::ProviderNotSupported => {
+                Self::new(NOT_AUTHORIZED, "Token is not from a supported provider of this identity pool.")
+            }
+            Error::OwnTokenAsLogin => Self::new(NOT_AUTHORIZED, "Invalid login token. Can't pass in a Cognito token."),
+            Error::DeveloperProviderNotPublic => Self::new(INVALID, "Please provide a valid public provider."),
+            Error::DeveloperProviderNotSupported => {
+                Self::new(INVALID, "This identity pool does not support the specified developer provider")
+            }
+            Error::DeveloperProviderMissing => Self::new(INVALID, "Please provide a valid developer provider."),
+            Error::BadDeveloperUser(why) => Self::new(INVALID, why),
+            Error::LookupWithoutKey => {
+                Self::new(INVALID, "Either IdentityId or DeveloperUserIdentifier must be provided.")
+            }
+            Error::DeveloperProviderImmutable => Self::new(INVALID, "DeveloperProviderName cannot be changed."),
+            Error::DeveloperProviderIsLoginKey => Self::new(
+                INVALID,
+                "DeveloperProviderName must differ from the login keys of the identity pool's providers.",
+            ),
+            Error::BadUserPoolProvider => Self::new(INVALID, "Invalid Cognito Identity Provider"),
+            Error::InvalidParameter(message) => Self::new(INVALID, message),
+            Error::BadPageToken => Self::new(INVALID, "Invalid NextToken"),
+            Error::DeveloperUserAlreadyRegistered => Self::new(
+                "DeveloperUserAlreadyRegisteredException",
+                "This developer user identifier is already registered with Cognito.",
+            ),
+            Error::SecondUserOfProvider => {
+                Self::new(CONFLICT, "Login already linked to a different user of the same provider.")
+            }
+            Error::TooManyLogins => Self::new(CONFLICT, "Too many linked logins."),
+            Error::LookupMismatch => {
+                Self::new(CONFLICT, "DeveloperUserIdentifier does not match the given IdentityId.")
+            }
+            Error::NotLinkedToIdentity => {
+                Self::new(CONFLICT, "DeveloperUserIdentifier is not linked to the given IdentityId.")
+            }
+            Error::LimitExceeded(message) => Self::new("LimitExceededException", message),
+            Error::RateExceeded => Self::new("TooManyRequestsException", "Rate exceeded"),
+            Error::TokenTooLong { asked, limit } => {
+                Self::new("ValidationException", validate::message(&[Violation::above("tokenDuration", asked, limit)]))
+            }
+            error @ (Error::Contended
+            | Error::Sealed(_)
+            | Error::CannotSign(_)
+            | Error::Database(_)
+            | Error::Internal(_)) => Self::internal(error),
+        }
+    }
+}
+
+impl From<Refusal> for Fault {
+    fn from(refusal: Refusal) -> Self {
+        let exception = match refusal {
+            Refusal::MissingToken => "MissingAuthenticationTokenException",
+            Refusal::Incomplete { .. } => "IncompleteSignatureException",
+            Refusal::UnknownKey => "UnrecognizedClientException",
+            Refusal::ExpiredToken => "ExpiredTokenException",
+            _ => "InvalidSignatureException",
+        };
+        Self::new(exception, refusal.to_string())
+    }
+}
+
+impl From<Malformed> for Fault {
+    fn from(malformed: Malformed) -> Self {
+        Self::new("SerializationException", malformed.reason())
+    }
+}
+
+impl From<Vec<Violation>> for Fault {
+    fn from(violations: Vec<Violation>) -> Self {
+        Self::new("ValidationException", validate::message(&violations))
+    }
+}

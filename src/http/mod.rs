@@ -1,0 +1,159 @@
+//! The public listener's routes and layers, on one page.
+
+pub mod admin;
+pub mod listener;
+pub mod openid;
+
+use std::net::{IpAddr, SocketAddr};
+use std::sync::Arc;
+
+use axum::Router;
+use axum::body::Body;
+use axum::extract::{Request, State};
+use axum::http::{HeaderMap, HeaderName, HeaderValue, Method, header};
+use axum::middleware::{self, Next};
+use axum::response::Response;
+use axum::routing::{get, post};
+use tower_http::catch_panic::CatchPanicLayer;
+use tower_http::cors::{AllowHeaders, Any, CorsLayer};
+
+use crate::app::App;
+use crate::cognito::fault::Fault;
+use crate::cognito::{self, wire};
+use crate::config::network;
+use crate::error::Error;
+
+/// The request id that answers and logs carry: a random UUID.
+#[derive(Clone, Debug)]
+pub struct RequestId(HeaderValue);
+
+impl RequestId {
+    /// As text.
+    #[must_use]
+    pub fn as_str(&self) -> &str {
+        self.0.to_str().unwrap_or_default()
+    }
+
+    /// As a header's value.
+    #[must_use]
+    pub fn header(&self) -> HeaderValue {
+        self.0.clone()
+    }
+}
+
+impl Default for RequestId {
+    fn default() -> Self {
+        let id = uuid::Uuid::new_v4().to_string();
+        Self(HeaderValue::try_from(id).unwrap_or_else(|_| HeaderValue::from_static("-")))
+    }
+}
+
+/// The peer of a connection, as the listener saw it.
+#[derive(Clone, Copy, Debug)]
+pub struct Peer(pub SocketAddr);
+
+/// Where a request came from: the peer, or what a trusted proxy says of it.
+#[derive(Clone, Copy, Debug)]
+pub struct ClientAddress(pub IpAddr);
+
+impl Default for ClientAddress {
+    fn default() -> Self {
+        Self(IpAddr::from([0, 0, 0, 0]))
+    }
+}
+
+/// The public listener.
+pub fn router(app: &Arc<App>) -> Router {
+    let answer_header = |name: &'static str| HeaderName::from_static(name);
+    let cors = CorsLayer::new()
+        .allow_origin(Any)
+        .allow_methods([Method::POST, Method::GET])
+        .allow_headers(AllowHeaders::mirror_request())
+        .expose_headers([
+            answer_header("x-amzn-requestid"),
+            answer_header("x-amzn-errortype"),
+            answer_header("x-amzn-errormessage"),
+            header::DATE,
+        ])
+        .max_age(std::time::Duration::from_secs(172_800));
+    Router::new()
+        .route("/", post(cognito::handle))
+        .route("/.well-known/openid-configuration", get(openid::discovery))
+        .route("/.well-known/jwks.json", get(openid::jwks))
+        // Where AWS serves the same bytes.
+        .route("/.well-known/jwks_uri", get(openid::jwks))
+        .layer(CatchPanicLayer::custom(|_| panicked()))
+        .layer(middleware::from_fn_with_state(Arc::clone(app), identify))
+        .layer(cors)
+        .with_state(Arc::clone(app))
+}
+
+/// Gives each request its id and the address it came from.
+async fn identify(State(app): State<Arc<App>>, mut request: Request, next: Next) -> Response {
+    let peer = request.extensions().get::<Peer>().map(|peer| peer.0.ip());
+    if let Some(peer) = peer {
+        let address = client_address(peer, request.headers(), &app.config.server.trusted_proxies);
+        request.extensions_mut().insert(ClientAddress(address));
+    }
+    request.extensions_mut().insert(RequestId::default());
+    let mut response = next.run(request).await;
+    if app.ring.issuer().starts_with("https://") {
+        let policy = HeaderValue::from_static("max-age=31536000; includeSubDomains");
+        response.headers_mut().insert(header::STRICT_TRANSPORT_SECURITY, policy);
+    }
+    response
+}
+
+/// The last address of `X-Forwarded-For` that no trusted proxy has, if a trusted proxy sent it.
+fn client_address(peer: IpAddr, headers: &HeaderMap, trusted: &[String]) -> IpAddr {
+    let is_trusted =
+        |address: IpAddr| trusted.iter().filter_map(|text| network(text)).any(|net| contains(net, address));
+    let mut client = peer;
+    let forwarded = headers.get_all("x-forwarded-for").iter().filter_map(|value| value.to_str().ok());
+    let hops: Vec<&str> = forwarded.flat_map(|value| value.split(',')).map(str::trim).collect();
+    for hop in hops.iter().rev() {
+        if !is_trusted(client) {
+            break;
+        }
+        match hop.parse() {
+            Ok(address) => client = address,
+            Err(_) => break,
+        }
+    }
+    client
+}
+
+fn contains((network, length): (IpAddr, u8), address: IpAddr) -> bool {
+    let bits = |address: IpAddr| match address {
+        IpAddr::V4(address) => (u128::from(u32::from(address)) << 96, true),
+        IpAddr::V6(address) => (u128::from(address), false),
+    };
+    let ((network, v4), (address, other_v4)) = (bits(network), bits(address.to_canonical()));
+    v4 == other_v4 && (length == 0 || (network ^ address) >> (128 - u32::from(length)) == 0)
+}
+
+/// A panic ends its own request, not the process.
+fn panicked() -> Response<Body> {
+    tracing::error!("a request panicked");
+    wire::response(Err(Fault::internal(Error::internal("a request panicked"))), &RequestId::default())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn forwarded_addresses_are_believed_from_trusted_proxies_only() {
+        let mut headers = HeaderMap::new();
+        headers.append("x-forwarded-for", HeaderValue::from_static("6.6.6.6, 203.0.113.7"));
+        headers.append("x-forwarded-for", HeaderValue::from_static("10.0.0.2"));
+        let trusted = ["10.0.0.0/8".to_owned(), "::1".to_owned()];
+        let from =
+            |peer: &str, trusted: &[String]| client_address(peer.parse().unwrap(), &headers, trusted).to_string();
+        assert_eq!(from("198.51.100.1", &trusted), "198.51.100.1");
+        assert_eq!(from("10.0.0.1", &trusted), "203.0.113.7");
+        assert_eq!(from("::1", &trusted), "203.0.113.7");
+        assert_eq!(from("::ffff:10.0.0.1", &trusted), "203.0.113.7");
+        assert_eq!(from("10.0.0.1", &[]), "10.0.0.1");
+    }
+}

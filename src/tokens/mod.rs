@@ -1,0 +1,3 @@
+//! The tokens that the broker issues.
+
+pub mod openid_token;
