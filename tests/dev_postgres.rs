@@ -223,14 +223,18 @@ async fn a_killed_initdb_leaves_nothing_half_made() {
     let room = Room::new();
     let data_dir = room.path("data");
     let holder = Holder::new(&room, Some(&data_dir), None).unwrap();
-    let unfinished = data_dir.join("postgres.new");
-    wait_until("initdb under way", || unfinished.join("PG_VERSION").exists()).await;
+    let unfinished = || -> Vec<PathBuf> {
+        let entries = fs::read_dir(&data_dir).into_iter().flatten().flatten().map(|entry| entry.path());
+        entries.filter(|path| path.display().to_string().contains("postgres.new-")).collect()
+    };
+    wait_until("initdb under way", || unfinished().iter().any(|dir| dir.join("PG_VERSION").exists())).await;
     holder.kill();
     assert!(!data_dir.join("postgres").exists());
-    fs::create_dir_all(unfinished.join("base")).unwrap();
+    // One that could not clean up, as after a power failure.
+    fs::create_dir_all(data_dir.join("postgres.new-0/base/1")).unwrap();
 
     let postgres = room.start(&data_dir).await.unwrap();
-    assert!(!unfinished.exists());
+    assert!(!data_dir.join("postgres.new-0").exists());
     remember(&postgres, "whole").await;
     postgres.stop().await.unwrap();
 }

@@ -12,10 +12,12 @@ use nix::sys::signal::Signal;
 use nix::unistd::{Pid, Uid, User};
 
 use super::error::Error;
-use super::folder::private_dir;
+use super::folder::{private_dir, random_name};
 use super::launch::{Launcher, RunAs, serves};
 use super::locate::number;
 use super::{SUPERUSER, last_lines};
+
+const UNFINISHED: &str = "postgres.new-";
 
 /// The version of PostgreSQL that wrote `cluster`; nothing if there is no data yet.
 pub(super) fn major(cluster: &Path) -> Result<Option<u32>, Error> {
@@ -37,8 +39,14 @@ pub(super) fn initialise(cluster: &Path, launcher: &Launcher, ephemeral: bool) -
     if launcher.user.is_none() && User::from_uid(Uid::effective()).is_ok_and(|user| user.is_none()) {
         return Err(Error::Nameless(Uid::effective().as_raw()));
     }
-    let unfinished = cluster.with_extension("new");
-    remove_tree(&unfinished)?;
+    let parent = cluster.parent().unwrap_or(cluster);
+    for entry in fs::read_dir(parent).map_err(Error::file("read", parent))?.flatten() {
+        if entry.file_name().as_bytes().starts_with(UNFINISHED.as_bytes()) {
+            remove_tree(&entry.path())?;
+        }
+    }
+    // A name of its own: an `initdb` whose parent was killed removes its files when it ends, which may be now.
+    let unfinished = parent.join(format!("{UNFINISHED}{}", random_name()?));
     private_dir(&unfinished, launcher.user.as_ref()).map_err(Error::file("make", &unfinished))?;
 
     let program = launcher.binaries.initdb();
@@ -58,14 +66,14 @@ pub(super) fn initialise(cluster: &Path, launcher: &Launcher, ephemeral: bool) -
         return Err(Error::Initdb { status: output.status.to_string(), output: output_lines });
     }
     fs::rename(&unfinished, cluster).map_err(Error::file("make", cluster))?;
-    if let (false, Some(parent)) = (ephemeral, cluster.parent()) {
+    if !ephemeral {
         File::open(parent).and_then(|dir| dir.sync_all()).map_err(Error::file("sync", parent))?;
     }
     Ok(())
 }
 
-/// Removes what an earlier start left. An `initdb` whose parent was killed may still be cleaning up the same files.
-pub(super) fn remove_tree(path: &Path) -> Result<(), Error> {
+/// Removes what an earlier start left, perhaps while its `initdb` does the same.
+fn remove_tree(path: &Path) -> Result<(), Error> {
     let mut tries = 0;
     loop {
         match fs::remove_dir_all(path) {

@@ -367,6 +367,6 @@ fn short_hash(path: &Path) -> String {
     hex::encode(&digest(&SHA256, path.as_os_str().as_bytes()).as_ref()[..8])
 }
 
-fn random_name() -> Result<String, Error> {
+pub(super) fn random_name() -> Result<String, Error> {
     crate::ids::random::<8>().map(hex::encode).map_err(|error| Error::Internal(error.to_string()))
 }
