@@ -91,24 +91,28 @@ struct Holder {
 }
 
 impl Holder {
-    /// `data_dir` nothing: a throw-away server.
-    fn new(room: &Room, data_dir: Option<&Path>, user: Option<&User>) -> Option<Self> {
+    fn new(options: &Options) -> Self {
+        Self::run_by(None, options).unwrap()
+    }
+
+    fn run_by(user: Option<&User>, options: &Options) -> std::io::Result<Self> {
         let mut command = Command::new(std::env::current_exe().unwrap());
         command.args(["--ignored", "--exact", "holder", "--nocapture"]);
         command.stdin(Stdio::piped()).stdout(Stdio::piped());
         if let Some(user) = user {
             command.uid(user.uid.as_raw()).gid(user.gid.as_raw()).current_dir("/");
         }
-        let mut child = match command.spawn() {
-            Ok(child) => child,
-            Err(error) => {
-                println!("skipped: that user cannot run this test: {error}");
-                return None;
-            }
+        let mut child = command.spawn()?;
+        let data_dir = match &options.keep {
+            Keep::Folder(path) => path.clone(),
+            Keep::Nothing => PathBuf::new(),
         };
-        let data_dir = data_dir.map_or(String::new(), |dir| dir.display().to_string());
-        writeln!(child.stdin.as_mut().unwrap(), "{}\n{data_dir}", room.path("state").display()).unwrap();
-        Some(Self { child })
+        let pg_bin = options.pg_bin.clone().unwrap_or_default();
+        let path = PathBuf::from(options.search.path.clone().unwrap_or_default());
+        for line in [&options.state_dir, &data_dir, &pg_bin, &path] {
+            writeln!(child.stdin.as_mut().unwrap(), "{}", line.display())?;
+        }
+        Ok(Self { child })
     }
 
     /// The server's pid and folder of the cluster.
@@ -139,11 +143,13 @@ impl Holder {
 #[ignore = "run by other tests"]
 async fn holder() {
     let mut lines = std::io::stdin().lock().lines();
-    let Some(Ok(state_dir)) = lines.next() else { return };
-    let data_dir = lines.next().unwrap().unwrap();
-    let keep = if data_dir.is_empty() { Keep::Nothing } else { Keep::Folder(data_dir.into()) };
-    let postgres =
-        Postgres::start(Options { keep, state_dir: state_dir.into(), ..Options::ephemeral() }).await.unwrap();
+    let mut line = || lines.next().map(Result::unwrap).filter(|line| !line.is_empty());
+    let Some(state_dir) = line() else { return };
+    let mut options = line().map_or_else(Options::ephemeral, Options::folder);
+    options.state_dir = state_dir.into();
+    options.pg_bin = line().map(PathBuf::from);
+    options.search.path = line().map(Into::into);
+    let postgres = Postgres::start(options).await.unwrap();
     remember(&postgres, "held").await;
     println!("\nREADY {} {}", postgres.pid(), postgres.cluster_dir().display());
     assert!(lines.next().is_none());
@@ -184,7 +190,13 @@ async fn a_server_is_durable_private_and_keeps_its_data() {
     let second = room.start(&data_dir).await.unwrap_err();
     let told = second.to_string();
     assert!(matches!(second, Error::Busy { .. }) && told.contains(&std::process::id().to_string()), "{told}");
-    assert!(memory(&again).await == "one", "the second start disturbed the first");
+    assert_eq!(memory(&again).await, "one", "the second start did no harm");
+    // Dropped it is only told to stop; who starts next waits for that.
+    let pid = again.pid();
+    drop(again);
+    let again = room.start(&data_dir).await.unwrap();
+    assert_ne!(again.pid(), pid);
+    assert_eq!(memory(&again).await, "one");
     again.stop().await.unwrap();
 }
 
@@ -222,7 +234,7 @@ async fn a_killed_server_is_noticed_and_restarted_with_its_data() {
 async fn a_killed_initdb_leaves_nothing_half_made() {
     let room = Room::new();
     let data_dir = room.path("data");
-    let holder = Holder::new(&room, Some(&data_dir), None).unwrap();
+    let holder = Holder::new(&room.options(&data_dir));
     let unfinished = || -> Vec<PathBuf> {
         let entries = fs::read_dir(&data_dir).into_iter().flatten().flatten().map(|entry| entry.path());
         entries.filter(|path| path.display().to_string().contains("postgres.new-")).collect()
@@ -243,7 +255,7 @@ async fn a_killed_initdb_leaves_nothing_half_made() {
 async fn a_killed_broker_takes_its_server_with_it_and_loses_nothing() {
     let room = Room::new();
     let data_dir = room.path("data");
-    let mut holder = Holder::new(&room, Some(&data_dir), None).unwrap();
+    let mut holder = Holder::new(&room.options(&data_dir));
     let (pid, cluster) = holder.ready();
     assert!(alive(pid));
     holder.kill();
@@ -256,7 +268,7 @@ async fn a_killed_broker_takes_its_server_with_it_and_loses_nothing() {
 
     // The next start may also come while the old server is still ending.
     postgres.stop().await.unwrap();
-    let mut holder = Holder::new(&room, Some(&data_dir), None).unwrap();
+    let mut holder = Holder::new(&room.options(&data_dir));
     holder.ready();
     holder.kill();
     let postgres = room.start(&data_dir).await.unwrap();
@@ -270,27 +282,35 @@ async fn a_live_server_of_the_folder_is_adopted() {
     let data_dir = room.path("data");
     let postgres = room.start(&data_dir).await.unwrap();
     remember(&postgres, "here").await;
-    let cluster = postgres.cluster_dir().to_owned();
-    let mut command = Command::new(postgres.bin_dir().join("postgres"));
-    command.arg("-D").arg(&cluster).arg("-k").arg(postgres.socket_dir()).args(["-c", "listen_addresses="]);
-    let owner = fs::metadata(&cluster).unwrap();
-    if Uid::effective().is_root() {
-        command.uid(owner.uid()).gid(owner.gid());
-    }
-    command.current_dir("/").env("LC_ALL", "C").stderr(Stdio::null());
+    let pg_bin = postgres.bin_dir().to_owned();
     postgres.stop().await.unwrap();
 
-    let mut left = command.spawn().unwrap();
-    let pid = i32::try_from(left.id()).unwrap();
-    let status = cluster.join("postmaster.pid");
-    wait_until("ready", || fs::read_to_string(&status).is_ok_and(|content| content.contains("\nready"))).await;
-    let mut adopted = room.start(&data_dir).await.unwrap();
+    // Without `setpriv` there is no death signal, so a killed broker leaves its server.
+    let mut options = Options { pg_bin: Some(pg_bin), ..room.options(&data_dir) };
+    options.search.path = Some("/nowhere".into());
+    let mut holder = Holder::new(&options);
+    let (pid, _) = holder.ready();
+    holder.kill();
+    assert!(alive(pid));
+    let mut adopted = Postgres::start(options.clone()).await.unwrap();
     assert_eq!(adopted.pid(), pid);
-    assert_eq!(memory(&adopted).await, "here");
-    assert!(tokio::time::timeout(Duration::from_millis(100), adopted.exited()).await.is_err());
+    assert_eq!(memory(&adopted).await, "held here");
+    assert!(tokio::time::timeout(Duration::from_millis(100), adopted.exited()).await.is_err(), "it lives");
+
+    // It is watched and stopped as if it were our child.
+    kill(Pid::from_raw(pid), Signal::SIGKILL).unwrap();
+    let end = tokio::time::timeout(Duration::from_secs(5), adopted.exited()).await.unwrap();
+    assert!(matches!(end, Error::Died { .. }), "{end}");
+    adopted.restart().await.unwrap();
+    assert_eq!(memory(&adopted).await, "held here");
+    adopted.stop().await.unwrap();
+    let mut holder = Holder::new(&options);
+    let (pid, _) = holder.ready();
+    holder.kill();
+    let adopted = Postgres::start(options).await.unwrap();
+    assert_eq!(adopted.pid(), pid);
     adopted.stop().await.unwrap();
     assert!(!alive(pid));
-    left.wait().unwrap();
 }
 
 #[tokio::test]
@@ -377,7 +397,10 @@ async fn a_normal_user_works_in_a_private_home() {
     } else {
         None
     };
-    let Some(mut holder) = Holder::new(&room, Some(&data_dir), user.as_ref()) else { return };
+    let mut holder = match Holder::run_by(user.as_ref(), &room.options(&data_dir)) {
+        Ok(holder) => holder,
+        Err(error) => return println!("skipped: nobody cannot run this test: {error}"),
+    };
     let (pid, cluster) = holder.ready();
     assert_eq!(cluster, data_dir.join("postgres"));
     assert!(alive(pid) && !room.path("state").exists());
@@ -475,7 +498,6 @@ async fn what_cannot_work_is_told_with_its_remedy() {
 
 #[tokio::test]
 async fn a_throw_away_server_leaves_nothing() {
-    let room = Room::new();
     let postgres = Postgres::start(Options::ephemeral()).await.unwrap();
     let home = postgres.cluster_dir().parent().unwrap().to_owned();
     let mut db = connect(&postgres).await;
@@ -487,7 +509,7 @@ async fn a_throw_away_server_leaves_nothing() {
     assert!(!alive(pid) && !home.exists(), "dropped");
 
     // A killed process cannot delete; the next start does.
-    let mut holder = Holder::new(&room, None, None).unwrap();
+    let mut holder = Holder::new(&Options::ephemeral());
     let (pid, cluster) = holder.ready();
     holder.kill();
     assert!(cluster.exists());

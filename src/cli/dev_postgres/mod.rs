@@ -273,6 +273,18 @@ mod tests {
     }
 
     #[test]
+    fn any_thread_may_start_and_watch_it() {
+        fn sendable<T: Send>(_: &T) {}
+        sendable(&Postgres::start(Options::ephemeral()));
+        let watch = |mut postgres: Postgres| async move {
+            postgres.exited().await;
+            postgres.restart().await?;
+            postgres.stop().await
+        };
+        let _ = |postgres| sendable(&watch(postgres));
+    }
+
+    #[test]
     fn only_the_end_of_an_output_is_told() {
         let output: String = (0..20).fold(String::new(), |text, n| text + &format!("line {n}\n\n"));
         let told = last_lines(output.as_bytes());
