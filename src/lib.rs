@@ -21,3 +21,4 @@ pub mod installation;
 pub mod limits;
 pub mod seal;
 pub mod sigv4;
+pub mod telemetry;

@@ -1,2 +1,165 @@
-//! Commands.
+//! The commands of `symbolon`, one file each, and what they share: options, exit codes and output.
+
+pub mod broker;
+pub mod dev;
 pub mod dev_postgres;
+pub mod migrate;
+pub mod serve;
+pub mod session;
+
+use std::fmt;
+use std::io::Write as _;
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand, ValueEnum};
+use serde::Serialize;
+
+use self::session::Session;
+use crate::config::{Environment, Problems};
+use crate::error::Error;
+
+/// A self-hosted identity broker over Postgres, wire-compatible with Amazon Cognito Identity.
+#[derive(Debug, Parser)]
+#[command(
+    name = "symbolon",
+    version,
+    about,
+    after_help = "Exit codes: 0 ok, 1 failure, 2 usage, 3 configuration, 4 database, 5 schema."
+)]
+pub struct Cli {
+    /// Configuration file (TOML); else the one that SYMBOLON_CONFIG names.
+    #[arg(long, global = true, value_name = "FILE")]
+    config: Option<PathBuf>,
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Run everything in one process: a private Postgres, a dev tenant, the broker.
+    Dev(dev::Args),
+    /// Run the broker against DATABASE_URL.
+    Serve(serve::Args),
+    /// Apply the schema's migrations, or show them.
+    Migrate(migrate::Args),
+}
+
+/// How a command prints its result.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
+pub enum Output {
+    /// For people.
+    #[default]
+    Text,
+    /// For programs: one JSON document on stdout, and nothing else there.
+    Json,
+}
+
+/// Why a command failed: its exit code, and one line with the remedy.
+#[derive(Debug)]
+pub struct Failure {
+    /// 1 failure, 2 usage, 3 configuration, 4 database, 5 schema.
+    pub code: u8,
+    /// What happened, and what to do.
+    pub message: String,
+}
+
+impl Failure {
+    /// A failure with a code of its own.
+    pub fn new(code: u8, message: impl Into<String>) -> Self {
+        Self { code, message: message.into() }
+    }
+
+    /// A failure of no special kind.
+    pub fn plain(message: impl Into<String>) -> Self {
+        Self::new(1, message)
+    }
+
+    /// A configuration that cannot work.
+    pub fn configuration(message: impl Into<String>) -> Self {
+        Self::new(3, message)
+    }
+}
+
+impl fmt::Display for Failure {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.message)
+    }
+}
+
+impl From<Problems> for Failure {
+    fn from(problems: Problems) -> Self {
+        Self::configuration(problems.to_string())
+    }
+}
+
+impl From<Error> for Failure {
+    fn from(error: Error) -> Self {
+        let code = match error {
+            Error::Database(_) => 4,
+            Error::Sealed(_) => 3,
+            _ => 1,
+        };
+        Self::new(code, error.to_string())
+    }
+}
+
+impl From<sqlx::Error> for Failure {
+    fn from(error: sqlx::Error) -> Self {
+        Error::from(error).into()
+    }
+}
+
+impl From<dev_postgres::Error> for Failure {
+    fn from(error: dev_postgres::Error) -> Self {
+        Self::new(error.exit_code(), error.to_string())
+    }
+}
+
+impl From<std::io::Error> for Failure {
+    fn from(error: std::io::Error) -> Self {
+        Self::plain(error.to_string())
+    }
+}
+
+/// Runs a command to its exit code. What went wrong goes to stderr, as one line where one is enough.
+#[must_use]
+pub fn run(cli: Cli, environment: Environment) -> ExitCode {
+    let result = tokio::runtime::Builder::new_multi_thread()
+        .enable_all()
+        .build()
+        .map_err(Failure::from)
+        .and_then(|runtime| runtime.block_on(execute(cli, environment)));
+    match result {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(failure) => {
+            let _ = writeln!(std::io::stderr(), "symbolon: {failure}");
+            ExitCode::from(failure.code)
+        }
+    }
+}
+
+async fn execute(cli: Cli, environment: Environment) -> Result<(), Failure> {
+    let session = Session::new(cli.config, environment);
+    match cli.command {
+        Command::Dev(args) => dev::run(session, args).await,
+        Command::Serve(args) => serve::run(session, args).await,
+        Command::Migrate(args) => migrate::run(session, args).await,
+    }
+}
+
+/// Prints a result: as JSON, or as the text made of it.
+///
+/// # Errors
+/// If stdout is closed.
+pub fn print<T: Serialize>(output: Output, result: &T, text: impl FnOnce(&T) -> String) -> Result<(), Failure> {
+    let mut document = match output {
+        Output::Json => serde_json::to_string(result).map_err(|error| Failure::plain(error.to_string()))?,
+        Output::Text => text(result),
+    };
+    if !document.ends_with('\n') {
+        document.push('\n');
+    }
+    std::io::stdout().write_all(document.as_bytes())?;
+    Ok(())
+}

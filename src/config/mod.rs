@@ -9,7 +9,7 @@ pub use rules::{issuer as issuer_problems, network};
 use std::collections::BTreeMap;
 use std::fmt;
 use std::net::SocketAddr;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::time::Duration;
 
 use secrecy::{ExposeSecret as _, SecretString};
@@ -35,6 +35,8 @@ pub struct Config {
     pub limits: Limits,
     pub telemetry: Telemetry,
     pub dev: Dev,
+    #[serde(skip)]
+    effective: Map<String, Value>,
 }
 
 /// Listeners and their timeouts.
@@ -236,13 +238,26 @@ impl fmt::Display for Problems {
 
 impl std::error::Error for Problems {}
 
+/// Where a configuration comes from, the later ones winning.
+#[derive(Clone, Debug, Default)]
+pub struct Sources<'a> {
+    /// TOML laid over the embedded defaults: what a mode of running takes for granted.
+    pub profile: &'a str,
+    /// The file; else the one that `SYMBOLON_CONFIG` names.
+    pub file: Option<PathBuf>,
+    /// The environment.
+    pub env: Environment,
+    /// Command-line flags: dotted paths and values.
+    pub flags: Vec<(&'static str, String)>,
+}
+
 impl Config {
-    /// Loads and checks the configuration. `flags` are dotted paths and values in TOML notation.
+    /// Loads and checks the configuration.
     ///
     /// # Errors
     /// Every problem found, together.
-    pub fn load(file: Option<&Path>, env: &Environment, flags: &[(&str, String)]) -> Result<Self, Problems> {
-        let config = Self::read(file, env, flags)?;
+    pub fn load(sources: &Sources<'_>) -> Result<Self, Problems> {
+        let config = Self::read(sources)?;
         let problems = rules::check(&config);
         if problems.is_empty() { Ok(config) } else { Err(Problems(problems)) }
     }
@@ -251,10 +266,11 @@ impl Config {
     ///
     /// # Errors
     /// Unknown fields and values of a wrong type, all together.
-    pub fn read(file: Option<&Path>, env: &Environment, flags: &[(&str, String)]) -> Result<Self, Problems> {
+    pub fn read(sources: &Sources<'_>) -> Result<Self, Problems> {
+        let Sources { profile, file, env, flags } = sources;
         let fatal = |error: &dyn fmt::Display| Problems(vec![error.to_string()]);
-        let defaults = tree(config::Config::builder()).map_err(|error| fatal(&error))?;
-        let file = file.map(Path::to_owned).or_else(|| non_empty(env, "SYMBOLON_CONFIG").map(PathBuf::from));
+        let defaults = tree(profile, config::Config::builder()).map_err(|error| fatal(&error))?;
+        let file = file.clone().or_else(|| non_empty(env, "SYMBOLON_CONFIG").map(PathBuf::from));
         let mut builder = config::Config::builder();
         if let Some(path) = &file {
             if !path.is_file() {
@@ -266,15 +282,16 @@ impl Config {
         for (path, value) in flags {
             builder = builder.set_override(*path, value.as_str()).map_err(|error| fatal(&error))?;
         }
-        let given = tree(builder).map_err(|error| fatal(&error))?;
+        let given = tree(profile, builder).map_err(|error| fatal(&error))?;
 
         let mut problems = Vec::new();
         let mut merged = defaults.clone();
         merge(&mut merged, &defaults, &given, &mut problems);
-        let mut config: Self = serde_json::from_value(Value::Object(merged)).map_err(|error| fatal(&error))?;
         if !problems.is_empty() {
             return Err(Problems(problems));
         }
+        let mut config: Self = serde_json::from_value(Value::Object(merged.clone())).map_err(|error| fatal(&error))?;
+        config.effective = merged;
         if let Some(url) = non_empty(env, "DATABASE_URL")
             && config.database.url.expose_secret().is_empty()
         {
@@ -287,6 +304,18 @@ impl Config {
         }
         config.seal.master_key = non_empty(env, "SYMBOLON_MASTER_KEY").map(Into::into);
         Ok(config)
+    }
+
+    /// Every setting as TOML, but for the database's address, which may hold a password.
+    ///
+    /// # Errors
+    /// If a value cannot be written as TOML.
+    pub fn effective_toml(&self) -> Result<String, toml::ser::Error> {
+        let mut settings = self.effective.clone();
+        if let Some(Value::Object(database)) = settings.get_mut("database") {
+            database.remove("url");
+        }
+        toml::to_string(&settings)
     }
 
     /// The default region of commands.
@@ -322,10 +351,12 @@ fn environment_source(env: &Environment) -> config::Environment {
 
 /// The defaults with a builder's sources on top, as a tree.
 fn tree(
+    profile: &str,
     builder: config::ConfigBuilder<config::builder::DefaultState>,
 ) -> Result<Map<String, Value>, config::ConfigError> {
     config::Config::builder()
         .add_source(config::File::from_str(DEFAULTS, config::FileFormat::Toml))
+        .add_source(config::File::from_str(profile, config::FileFormat::Toml))
         .add_source(builder.build()?)
         .build()?
         .try_deserialize()

@@ -206,7 +206,7 @@ pub fn lower_bounds(keys: &Keys, max_lifetime: u64) -> Vec<String> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::config::Environment;
+    use crate::config::{Environment, Sources};
 
     fn env(pairs: &[(&str, &str)]) -> Environment {
         let minimum = [
@@ -218,7 +218,7 @@ mod tests {
     }
 
     fn problems(pairs: &[(&str, &str)]) -> Vec<String> {
-        Config::load(None, &env(pairs), &[]).map_or_else(|problems| problems.0, |_| Vec::new())
+        Config::load(&Sources { env: env(pairs), ..Sources::default() }).map_or_else(|problems| problems.0, |_| Vec::new())
     }
 
     #[test]
@@ -247,7 +247,7 @@ mod tests {
 
     #[test]
     fn nothing_configured_names_what_is_necessary() {
-        let found = Config::load(None, &Environment::new(), &[]).unwrap_err().0;
+        let found = Config::load(&Sources::default()).unwrap_err().0;
         for needed in ["database.url", "issuer.url", "master-key generate"] {
             assert!(found.iter().any(|problem| problem.contains(needed)), "{needed} in {found:?}");
         }
@@ -260,12 +260,25 @@ mod tests {
         std::fs::write(&file, "regions = ['eu-west-1', '*']\n[tokens]\nmax_lifetime = 3600\ndefault_lifetime = 60\n")
             .unwrap();
         let env = env(&[("SYMBOLON__TOKENS__DEFAULT_LIFETIME", "120"), ("SYMBOLON_CONFIG", file.to_str().unwrap())]);
-        let config = Config::load(None, &env, &[("server.listen", "127.0.0.1:9".into())]).unwrap();
+        let config = Config::load(&Sources { env, flags: vec![("server.listen", "127.0.0.1:9".into())], ..Sources::default() }).unwrap();
         assert_eq!(config.tokens.max_lifetime.as_secs(), 3600);
         assert_eq!(config.tokens.default_lifetime.as_secs(), 120);
         assert_eq!(config.server.listen.port(), 9);
         assert_eq!(config.default_region().unwrap().as_str(), "eu-west-1");
         assert_eq!(config.served_regions(), None);
+    }
+
+    #[test]
+    fn the_effective_settings_read_back_the_same_without_the_database_address() {
+        let env = env(&[("SYMBOLON__REGIONS", "eu-west-1,*"), ("SYMBOLON__DATABASE__URL", "postgres://u:hunter2@h/d")]);
+        let config = Config::load(&Sources { env: env.clone(), ..Sources::default() }).unwrap();
+        let text = config.effective_toml().unwrap();
+        assert!(!text.contains("hunter2"));
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("symbolon.toml");
+        std::fs::write(&file, &text).unwrap();
+        let again = Config::load(&Sources { file: Some(file), env, ..Sources::default() }).unwrap();
+        assert_eq!(again.effective_toml().unwrap(), text);
     }
 
     #[test]
