@@ -266,7 +266,8 @@ impl Drop for SocketDir {
 }
 
 fn takes_sockets(dir: &Path) -> bool {
-    let plain = dir.to_str().is_some_and(|path| !path.chars().any(char::is_control)); // for URLs and postmaster.pid
+    // Control characters break postmaster.pid, and libpq takes a comma for the end of a host.
+    let plain = dir.to_str().is_some_and(|path| !path.contains(|c: char| c.is_control() || c == ','));
     let trial = dir.join(".s.trial");
     let _ = fs::remove_file(&trial);
     let takes = plain && dir.as_os_str().len() <= MAX_SOCKET_DIR && UnixListener::bind(&trial).is_ok();
