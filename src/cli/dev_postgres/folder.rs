@@ -160,7 +160,7 @@ impl DataFolder {
                 Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
                     if cluster::major(&home.join("postgres"))?.is_some() {
                         let orphan = home.display();
-                        tracing::warn!(path = %orphan, "the database of a deleted data folder; remove it if not needed");
+                        tracing::warn!(path = %orphan, "database of a deleted data folder; remove it if not needed");
                         continue;
                     }
                 }
