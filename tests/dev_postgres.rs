@@ -443,7 +443,7 @@ async fn long_and_odd_folders_work() {
     assert_eq!(memory(&postgres).await, "long");
     postgres.stop().await.unwrap();
 
-    let odd = room.path("it's ä, \"b\" & c%20/short");
+    let odd = room.path("it's ä \"b\" & c%20/short");
     let postgres = room.start(&odd).await.unwrap();
     assert_eq!(postgres.socket_dir(), odd.join("run"));
     remember(&postgres, "odd").await;

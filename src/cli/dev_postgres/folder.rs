@@ -1,5 +1,5 @@
-//! Where things lie: the data folder and its lock, the system's state folder where the data folder is out of the server's
-//! reach, throw-away folders, and the folder of the socket.
+//! Where things lie: the data folder and its lock, the system's state folder where the data folder is out of the
+//! server's reach, throw-away folders, and the folder of the socket.
 
 use std::fs::{self, DirBuilder, File, OpenOptions, Permissions};
 use std::io::{self, Read as _, Write as _};
@@ -23,8 +23,8 @@ use super::launch::{Launcher, RunAs, serves};
 const MAX_SOCKET_DIR: usize = if cfg!(target_os = "linux") { 107 - 14 } else { 103 - 14 };
 const EPHEMERAL_PREFIX: &str = "symbolon-ephemeral-";
 
-/// The folder that holds the cluster (`postgres`) and, where that works, the socket (`run`). Locked as long as it lives; a
-/// throw-away one is deleted at the end.
+/// The folder that holds the cluster (`postgres`) and, where that works, the socket (`run`). Locked as long as it
+/// lives; a throw-away one is deleted at the end.
 #[derive(Debug)]
 pub(super) struct Home {
     pub dir: PathBuf,
@@ -128,8 +128,8 @@ impl DataFolder {
         Ok(home)
     }
 
-    /// Whether the server's user can reach the folder, and own a part of it (some network and desktop file systems do not
-    /// let root give files away).
+    /// Whether the server's user can reach the folder, and own a part of it (some network and desktop file systems do
+    /// not let root give files away).
     fn suits(&self, launcher: &Launcher) -> bool {
         let run = self.path.join("run");
         let suits = private_dir(&run, launcher.user.as_ref()).is_ok() && launcher.can_enter(&run);
@@ -159,7 +159,8 @@ impl DataFolder {
                 // user wants to start afresh, and no data are deleted unasked.
                 Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
                     if cluster::major(&home.join("postgres"))?.is_some() {
-                        tracing::warn!(path = %home.display(), "database of a data folder that was deleted; remove it if it is not needed");
+                        let orphan = home.display();
+                        tracing::warn!(path = %orphan, "database of a deleted data folder; remove it if not needed");
                         continue;
                     }
                 }
@@ -266,7 +267,8 @@ impl Drop for SocketDir {
 }
 
 fn takes_sockets(dir: &Path) -> bool {
-    let plain = dir.to_str().is_some_and(|path| !path.chars().any(char::is_control)); // for URLs and postmaster.pid
+    // Control characters break postmaster.pid, and libpq takes a comma for the end of a host.
+    let plain = dir.to_str().is_some_and(|path| !path.contains(|c: char| c.is_control() || c == ','));
     let trial = dir.join(".s.trial");
     let _ = fs::remove_file(&trial);
     let takes = plain && dir.as_os_str().len() <= MAX_SOCKET_DIR && UnixListener::bind(&trial).is_ok();
@@ -274,8 +276,8 @@ fn takes_sockets(dir: &Path) -> bool {
     takes
 }
 
-/// Makes `path` a folder that only the server's user (`user`, or else ourselves) can enter. One that is there must be theirs
-/// or ours; a link is refused.
+/// Makes `path` a folder that only the server's user (`user`, or else ourselves) can enter. One that is there must be
+/// theirs or ours; a link is refused.
 pub(super) fn private_dir(path: &Path, user: Option<&RunAs>) -> io::Result<()> {
     match DirBuilder::new().mode(0o700).create(path) {
         Err(error) if error.kind() != io::ErrorKind::AlreadyExists => return Err(error),

@@ -72,8 +72,8 @@ impl Launcher {
         }
     }
 
-    /// `program` as the server's user: own process group (Ctrl-C is for us, not for it), nothing of our environment, and
-    /// `at_death` when the thread that starts it ends (where the system can do that).
+    /// `program` as the server's user: own process group (Ctrl-C is for us, not for it), nothing of our environment,
+    /// and `at_death` when the thread that starts it ends (where the system can do that).
     pub(super) fn command(&self, program: &Path, at_death: Signal) -> Command {
         let mut command = if self.death_signal {
             let mut setpriv = Command::new("setpriv");
@@ -92,8 +92,8 @@ impl Launcher {
         command
     }
 
-    /// Whether the server's user can enter `dir`. It is tried, since modes do not tell everything (access lists, network
-    /// file systems).
+    /// Whether the server's user can enter `dir`. It is tried, since modes do not tell everything (access lists,
+    /// network file systems).
     pub(super) fn can_enter(&self, dir: &Path) -> bool {
         // The standard library enters the folder after it has changed the user; setpriv would come too late.
         try_out(self.plain(&self.binaries.postgres()).env_clear().env("PATH", &self.path).current_dir(dir)).is_ok()
@@ -121,8 +121,8 @@ fn try_out(postgres: &mut Command) -> Result<(), String> {
     output.status.success().then_some(()).ok_or_else(|| said.lines().next().unwrap_or("it fails").to_owned())
 }
 
-/// A child, started and awaited by a thread of its own: the death signal comes when that *thread* ends, and a thread of the
-/// async runtime may end long before we do.
+/// A child, started and awaited by a thread of its own: the death signal comes when that *thread* ends, and a thread of
+/// the async runtime may end long before we do.
 #[derive(Clone, Debug)]
 pub(super) struct Process {
     pub pid: Pid,
@@ -192,7 +192,8 @@ pub(super) fn serves(pid: Pid, cluster: &Path) -> bool {
     }
     match fs::read_link(proc.join("cwd")) {
         Ok(dir) => dir == cluster,
-        // In many containers root may not look at another user's working folder, yet at its arguments. A zombie has none.
+        // In many containers root may not look at another user's working folder, yet at its arguments. A zombie has
+        // none.
         Err(error) if error.kind() == io::ErrorKind::PermissionDenied => fs::read(proc.join("cmdline"))
             .is_ok_and(|line| line.split(|byte| *byte == 0).any(|word| word == cluster.as_os_str().as_encoded_bytes())),
         Err(_) => false,

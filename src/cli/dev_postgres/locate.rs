@@ -81,7 +81,8 @@ impl Binaries {
         self.dir.join("postgres")
     }
 
-    /// What to run: `asked` (`--pg-bin`), else the first find that fits `data`, the folder and version of data already there.
+    /// What to run: `asked` (`--pg-bin`), else the first find that fits `data`, the folder and version of data already
+    /// there.
     pub(super) fn find(asked: Option<&Path>, search: &Search, data: Option<(&Path, u32)>) -> Result<Self, Error> {
         if let Some(dir) = asked {
             return choose([Self::in_named_dir(dir, "--pg-bin")?], data);

@@ -1,7 +1,7 @@
 //! The private Postgres of dev mode and of the tests: found on this machine, started on a unix socket, ended with us.
 //!
-//! `locate` finds the programs, `folder` says where things lie, `cluster` makes the database, `launch` runs programs as the
-//! right user, `server` holds the running one, `error` tells the user what to do.
+//! `locate` finds the programs, `folder` says where things lie, `cluster` makes the database, `launch` runs programs as
+//! the right user, `server` holds the running one, `error` tells the user what to do.
 
 mod cluster;
 mod error;
@@ -138,7 +138,8 @@ impl Postgres {
         self.server.pid().as_raw()
     }
 
-    /// Waits until the server ended without being asked to, and says how ([`Error::Died`]). May be dropped and called again.
+    /// Waits until the server ended without being asked to, and says how ([`Error::Died`]). May be dropped and called
+    /// again.
     pub async fn exited(&mut self) -> Error {
         self.server.exited().await
     }

@@ -115,7 +115,8 @@ impl Site {
             }
             if !told && started.elapsed() > Duration::from_secs(5) {
                 told = true;
-                tracing::info!(log = %self.home.log.display(), "PostgreSQL is still starting, perhaps recovering from a crash");
+                let log = self.home.log.display();
+                tracing::info!(%log, "PostgreSQL is still starting, perhaps recovering from a crash");
             }
             sleep(POLL).await;
         }
