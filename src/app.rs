@@ -1,13 +1,13 @@
 //! The running broker: everything that operations need, built in one place.
 
 use std::collections::HashMap;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
 use std::time::Duration;
 
 use time::OffsetDateTime;
 
-use crate::cache::{Cache, Generation};
+use crate::cache::{Cache, Moment};
 use crate::clock::Clock;
 use crate::cognito::caller::{Caller, RememberedKey};
 use crate::config::Config;
@@ -15,7 +15,7 @@ use crate::db::Db;
 use crate::error::{Error, Result};
 use crate::ids::{AccessKeyId, AccountId, PoolId, Region};
 use crate::installation::{self, Installation, SealState};
-use crate::keys::KeyRing;
+use crate::keys::{KeyRing, Policy};
 use crate::limits::Limits;
 use crate::pools::Pool;
 use crate::retry;
@@ -23,7 +23,6 @@ use crate::seal::Seal;
 use crate::tenants::AccessKey;
 
 /// The running broker. Only doors (`cli`, `http`, `cognito`) see it; rooms take what they need.
-#[derive(Debug)]
 pub struct App {
     /// The configuration.
     pub config: Config,
@@ -44,8 +43,7 @@ pub struct App {
     /// Access keys in memory.
     pub access_keys: Cache<AccessKeyId, Arc<RememberedKey>>,
     pools: Cache<(AccountId, PoolId), Arc<Pool>>,
-    generation: Generation,
-    seen_epoch: Mutex<i64>,
+    writes: AtomicU64,
     seal_state: RwLock<SealState>,
     uses: Mutex<HashMap<AccessKeyId, OffsetDateTime>>,
     draining: AtomicBool,
@@ -55,16 +53,14 @@ impl App {
     /// The broker of this installation, as its database was found.
     #[must_use]
     pub fn new(config: Config, db: Db, clock: Clock, seal: Seal, found: &Installation, seal_state: SealState) -> Self {
-        let generation = Generation::default();
         Self {
-            ring: KeyRing::new(&config, &found.issuer, clock.clone()),
+            ring: KeyRing::new(Policy::new(&config, &found.issuer), clock.clone()),
             limits: Limits::new(&config.limits),
             regions: config.served_regions(),
             makes_dev_keys: false,
-            access_keys: Cache::new(&generation),
-            pools: Cache::new(&generation),
-            generation,
-            seen_epoch: Mutex::new(found.epoch),
+            access_keys: Cache::default(),
+            pools: Cache::default(),
+            writes: AtomicU64::new(0),
             seal_state: RwLock::new(seal_state),
             uses: Mutex::default(),
             draining: AtomicBool::new(false),
@@ -82,27 +78,25 @@ impl App {
     pub async fn pool(&self, caller: &Caller, id: &str) -> Result<Arc<Pool>> {
         let key = PoolId::parse(id).filter(|id| id.region == caller.region).map(|id| (caller.account_id.clone(), id));
         let key = key.ok_or_else(|| Error::PoolNotFound(id.to_owned()))?;
-        if let Some(pool) = self.pools.get(&key, self.ring.fresh()) {
+        if let Some(pool) = self.pools.get(&key, self.moment()) {
             return Ok(pool);
         }
-        let reading = self.pools.reading();
+        let read_at = self.moment();
         let pool = Arc::new(retry!(self.db, |conn| { caller.pool(conn, id).await })?);
-        self.pools.put(reading, key, Arc::clone(&pool));
+        self.pools.put(read_at, key, Arc::clone(&pool));
         Ok(pool)
+    }
+
+    /// What this replica knows of changes to small tables now; nothing past the fence.
+    #[must_use]
+    pub fn moment(&self) -> Option<Moment> {
+        let writes = self.writes.load(Ordering::SeqCst);
+        self.ring.fresh().then(|| Moment { epoch: self.ring.epoch(), writes })
     }
 
     /// Forgets every remembered row: this replica has changed one, and must not answer from before.
     pub fn forget_rows(&self) {
-        self.generation.advance();
-    }
-
-    /// Forgets every remembered row if another replica has changed one, which the epoch tells.
-    pub fn observe_epoch(&self, epoch: i64) {
-        let mut seen = self.seen_epoch.lock().unwrap_or_else(PoisonError::into_inner);
-        if *seen != epoch {
-            *seen = epoch;
-            self.generation.advance();
-        }
+        self.writes.fetch_add(1, Ordering::SeqCst);
     }
 
     /// Compares the master keys with the database's canaries again.

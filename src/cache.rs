@@ -1,8 +1,6 @@
 //! Rows of small tables kept in memory, each for as long as the installation's epoch stands still.
 
 use std::hash::Hash;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 /// Entries per cache; the least used ones go first.
@@ -11,61 +9,42 @@ const CAPACITY: u64 = 10_000;
 /// No row, and no key derived from one, is kept for longer.
 const MAX_AGE: Duration = Duration::from_secs(300);
 
-/// Counts the changes of small tables that this replica knows of: every poll that sees a new epoch, and every write of
-/// its own, begins a new generation. Rows of earlier generations are not used again.
-#[derive(Clone, Debug, Default)]
-pub struct Generation(Arc<AtomicU64>);
-
-impl Generation {
-    /// Begins a new generation.
-    pub fn advance(&self) {
-        self.0.fetch_add(1, Ordering::SeqCst);
-    }
-
-    fn current(&self) -> u64 {
-        self.0.load(Ordering::SeqCst)
-    }
+/// What this replica knew of changes at some moment: the epoch of its last poll, and its own writes since it started.
+/// Rows read at another moment than now are not used again.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Moment {
+    /// The installation's epoch, as last polled.
+    pub epoch: i64,
+    /// Writes of this replica itself, which it knows of before the next poll.
+    pub writes: u64,
 }
 
 /// A map from ids to rows. Refusals are never decided from it: on a miss or a mismatch the caller reads the database.
 #[derive(Clone, Debug)]
 pub struct Cache<K: Eq + Hash + Send + Sync + 'static, V: Clone + Send + Sync + 'static> {
-    generation: Generation,
-    entries: moka::sync::Cache<K, (u64, V)>,
+    entries: moka::sync::Cache<K, (Moment, V)>,
 }
 
-/// The moment at which reading a row began. A row may be kept only if no generation has begun since.
-#[derive(Clone, Copy, Debug)]
-pub struct Reading(u64);
+impl<K: Eq + Hash + Send + Sync + 'static, V: Clone + Send + Sync + 'static> Default for Cache<K, V> {
+    fn default() -> Self {
+        Self { entries: moka::sync::Cache::builder().max_capacity(CAPACITY).time_to_live(MAX_AGE).build() }
+    }
+}
 
 impl<K: Eq + Hash + Send + Sync + 'static, V: Clone + Send + Sync + 'static> Cache<K, V> {
-    /// An empty cache.
+    /// The row, if nothing has changed since it was read. `now` is nothing when this replica has not polled lately
+    /// enough to know.
     #[must_use]
-    pub fn new(generation: &Generation) -> Self {
-        let entries = moka::sync::Cache::builder().max_capacity(CAPACITY).time_to_live(MAX_AGE).build();
-        Self { generation: generation.clone(), entries }
+    pub fn get(&self, key: &K, now: Option<Moment>) -> Option<V> {
+        let (read_at, value) = self.entries.get(key)?;
+        (Some(read_at) == now).then_some(value)
     }
 
-    /// The row, if it was read in this generation. `fresh` says whether this replica has heard of changes lately
-    /// enough to trust what it remembers.
-    #[must_use]
-    pub fn get(&self, key: &K, fresh: bool) -> Option<V> {
-        if !fresh {
-            return None;
+    /// Keeps a row. `read_at` is the moment before its reading began, so that a change in between is noticed.
+    pub fn put(&self, read_at: Option<Moment>, key: K, value: V) {
+        if let Some(read_at) = read_at {
+            self.entries.insert(key, (read_at, value));
         }
-        let (generation, value) = self.entries.get(key)?;
-        (generation == self.generation.current()).then_some(value)
-    }
-
-    /// To be called before the row is read from the database.
-    #[must_use]
-    pub fn reading(&self) -> Reading {
-        Reading(self.generation.current())
-    }
-
-    /// Keeps a row whose reading began at `since`.
-    pub fn put(&self, since: Reading, key: K, value: V) {
-        self.entries.insert(key, (since.0, value));
     }
 }
 
@@ -74,16 +53,16 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_row_is_used_in_its_own_generation_only() {
-        let generation = Generation::default();
-        let cache = Cache::new(&generation);
-        let before = cache.reading();
-        cache.put(before, 1, "row");
-        assert_eq!(cache.get(&1, true), Some("row"));
-        assert_eq!(cache.get(&1, false), None, "a replica past its fence trusts nothing");
-        generation.advance();
-        assert_eq!(cache.get(&1, true), None);
-        cache.put(before, 1, "read before the change, kept after it");
-        assert_eq!(cache.get(&1, true), None);
+    fn a_row_is_used_only_while_nothing_has_changed_since_it_was_read() {
+        let cache = Cache::default();
+        let before = Moment { epoch: 1, writes: 0 };
+        cache.put(Some(before), 1, "row");
+        assert_eq!(cache.get(&1, Some(before)), Some("row"));
+        assert_eq!(cache.get(&1, None), None, "a replica past its fence trusts nothing");
+        for changed in [Moment { epoch: 2, ..before }, Moment { writes: 1, ..before }] {
+            assert_eq!(cache.get(&1, Some(changed)), None);
+        }
+        cache.put(None, 2, "read past the fence");
+        assert_eq!(cache.get(&2, Some(before)), None);
     }
 }

@@ -95,6 +95,9 @@ pub enum Error {
     /// No master key opens what must be opened; holds the key ids that are missing.
     #[error("sealed: no usable master key for {0}")]
     Sealed(String),
+    /// A command that the state of things forbids; the text is for the operator.
+    #[error("{0}")]
+    Refused(String),
     /// No key may sign now.
     #[error("no signing key: {0}")]
     CannotSign(&'static str),

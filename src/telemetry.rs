@@ -1,6 +1,6 @@
 //! Logs and metrics: set up once, before anything can happen.
 
-use std::io;
+use std::io::{self, IsTerminal as _};
 
 use metrics_exporter_prometheus::{BuildError, Matcher, PrometheusBuilder, PrometheusHandle};
 use tracing_subscriber::EnvFilter;
@@ -18,7 +18,7 @@ pub fn log(telemetry: &Telemetry) {
     // Fails only where a test has set up its own.
     let _ = match telemetry.log_format {
         LogFormat::Json => lines.json().flatten_event(true).try_init(),
-        LogFormat::Text => lines.with_target(false).try_init(),
+        LogFormat::Text => lines.with_target(false).with_ansi(io::stderr().is_terminal()).try_init(),
     };
 }
 

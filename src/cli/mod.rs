@@ -1,5 +1,6 @@
 //! The commands of `symbolon`, one file each, and what they share: options, exit codes and output.
 
+pub mod apply;
 pub mod broker;
 pub mod dev;
 pub mod dev_postgres;

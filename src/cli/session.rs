@@ -88,7 +88,9 @@ pub fn open(config: &Config) -> Result<Db, Failure> {
         ));
     }
     Db::new(&config.database).map_err(|error| {
-        Failure::configuration(format!("database.url is not an address of the form postgres://user@host/database: {error}"))
+        Failure::configuration(format!(
+            "database.url is not an address of the form postgres://user@host/database: {error}"
+        ))
     })
 }
 
@@ -107,7 +109,10 @@ pub fn check_schema(schema: &Schema) -> Result<(), Failure> {
         Schema::Current | Schema::Newer => Ok(()),
         Schema::Behind { missing } => Err(Failure::new(
             5,
-            format!("the database lacks {missing} migration{}; run `symbolon migrate`", if *missing == 1 { "" } else { "s" }),
+            format!(
+                "the database lacks {missing} migration{}; run `symbolon migrate`",
+                if *missing == 1 { "" } else { "s" }
+            ),
         )),
         Schema::TooNew { min_version } => Err(Failure::new(
             5,

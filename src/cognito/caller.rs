@@ -103,7 +103,7 @@ pub async fn authenticate(app: &App, parts: &Parts, body: &[u8]) -> Result<Calle
     if presented.session_token().is_some() {
         return Err(presented.refuse_unknown_key(body).into());
     }
-    let key = match app.access_keys.get(&id, app.ring.fresh()) {
+    let key = match app.access_keys.get(&id, app.moment()) {
         Some(key) if presented.verify(&key.signing_key(&presented), body).is_ok() => key,
         // Unknown, or changed since it was remembered: only the database may refuse.
         _ => verify_with_stored_key(app, &presented, &id, body).await?,
@@ -121,7 +121,7 @@ async fn verify_with_stored_key(
     id: &AccessKeyId,
     body: &[u8],
 ) -> Result<Arc<RememberedKey>, Fault> {
-    let reading = app.access_keys.reading();
+    let read_at = app.moment();
     let stored = retry!(app.db, |conn| { AccessKey::usable(conn, &app.seal, id).await })?;
     let key = match stored {
         Some(key) => Arc::new(RememberedKey::new(key)),
@@ -131,7 +131,7 @@ async fn verify_with_stored_key(
         None => return Err(presented.refuse_unknown_key(body).into()),
     };
     presented.verify(&key.signing_key(presented), body)?;
-    app.access_keys.put(reading, id.clone(), Arc::clone(&key));
+    app.access_keys.put(read_at, id.clone(), Arc::clone(&key));
     Ok(key)
 }
 

@@ -55,7 +55,7 @@ pub async fn get_open_id_token(app: &App, caller: Caller, mut input: TokenInput)
     let identity = IdentityId { region: pool.id.region.clone(), uuid: signed_in.identity };
     let provider = pool.settings.developer_provider.as_deref().unwrap_or_default();
     let grant = Grant::developer(&pool, &identity, provider, &user, input.principal_tags.as_ref(), lifetime);
-    let token = mint(&app.ring, &grant)?;
+    let token = mint(&app.ring, app.config.issuer.token_type, &grant)?;
     metrics::counter!("symbolon_tokens_issued_total", "flow" => "developer").increment(1);
     Ok(TokenOutput { identity_id: identity.to_string(), token })
 }

@@ -156,6 +156,7 @@ impl From<Error> for Fault {
                 Self::new("ValidationException", validate::message(&[Violation::above("tokenDuration", asked, limit)]))
             }
             error @ (Error::Contended
+            | Error::Refused(_)
             | Error::Sealed(_)
             | Error::CannotSign(_)
             | Error::Database(_)

@@ -53,6 +53,8 @@ pub struct Server {
     #[serde(deserialize_with = "seconds")]
     pub handler_timeout: Duration,
     #[serde(deserialize_with = "seconds")]
+    pub drain_delay: Duration,
+    #[serde(deserialize_with = "seconds")]
     pub drain_timeout: Duration,
     pub max_body_bytes: usize,
 }
@@ -316,6 +318,16 @@ impl Config {
             database.remove("url");
         }
         toml::to_string(&settings)
+    }
+
+    /// The lower bounds that `keys.allow_unsafe` waives here.
+    #[must_use]
+    pub fn waived_bounds(&self) -> Vec<String> {
+        if self.keys.allow_unsafe {
+            rules::lower_bounds(&self.keys, self.tokens.max_lifetime.as_secs())
+        } else {
+            Vec::new()
+        }
     }
 
     /// The default region of commands.

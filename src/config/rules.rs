@@ -218,7 +218,8 @@ mod tests {
     }
 
     fn problems(pairs: &[(&str, &str)]) -> Vec<String> {
-        Config::load(&Sources { env: env(pairs), ..Sources::default() }).map_or_else(|problems| problems.0, |_| Vec::new())
+        Config::load(&Sources { env: env(pairs), ..Sources::default() })
+            .map_or_else(|problems| problems.0, |_| Vec::new())
     }
 
     #[test]
@@ -260,7 +261,9 @@ mod tests {
         std::fs::write(&file, "regions = ['eu-west-1', '*']\n[tokens]\nmax_lifetime = 3600\ndefault_lifetime = 60\n")
             .unwrap();
         let env = env(&[("SYMBOLON__TOKENS__DEFAULT_LIFETIME", "120"), ("SYMBOLON_CONFIG", file.to_str().unwrap())]);
-        let config = Config::load(&Sources { env, flags: vec![("server.listen", "127.0.0.1:9".into())], ..Sources::default() }).unwrap();
+        let config =
+            Config::load(&Sources { env, flags: vec![("server.listen", "127.0.0.1:9".into())], ..Sources::default() })
+                .unwrap();
         assert_eq!(config.tokens.max_lifetime.as_secs(), 3600);
         assert_eq!(config.tokens.default_lifetime.as_secs(), 120);
         assert_eq!(config.server.listen.port(), 9);

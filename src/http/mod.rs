@@ -97,7 +97,7 @@ async fn identify(State(app): State<Arc<App>>, mut request: Request, next: Next)
     }
     request.extensions_mut().insert(RequestId::default());
     let mut response = next.run(request).await;
-    if app.ring.issuer().starts_with("https://") {
+    if app.ring.policy().issuer.starts_with("https://") {
         let policy = HeaderValue::from_static("max-age=31536000; includeSubDomains");
         response.headers_mut().insert(header::STRICT_TRANSPORT_SECURITY, policy);
     }

@@ -86,11 +86,11 @@ struct Tags<'a> {
 ///
 /// # Errors
 /// [`Error::CannotSign`] if no key may sign now; [`Error::InvalidParameter`] if the token would be too large.
-pub fn mint(ring: &KeyRing, grant: &Grant<'_>) -> Result<String> {
+pub fn mint(ring: &KeyRing, token_type: TokenType, grant: &Grant<'_>) -> Result<String> {
     let signer = ring.signer()?;
-    let iat = signer.now().unix_timestamp();
+    let iat = signer.now.unix_timestamp();
     let exp = iat + i64::try_from(grant.lifetime.as_secs()).unwrap_or(i64::MAX - iat);
-    let typ = match ring.token_type() {
+    let typ = match token_type {
         TokenType::JWT => "JWT",
         TokenType::JWS => "JWS",
     };
@@ -101,12 +101,12 @@ pub fn mint(ring: &KeyRing, grant: &Grant<'_>) -> Result<String> {
         tags: grant.tags.map(|tags| Tags {
             principal_tags: tags.iter().map(|(key, value)| (key.as_str(), [value.as_str()])).collect(),
         }),
-        iss: ring.issuer(),
+        iss: &ring.policy().issuer,
         pool_arn: &grant.pool_arn,
         exp,
         iat,
     };
-    let header = Header { kid: signer.kid(), typ, alg: signer.alg() };
+    let header = Header { kid: &signer.kid, typ, alg: signer.alg.as_str() };
     let mut token = String::with_capacity(1_024);
     for part in [serde_json::to_vec(&header), serde_json::to_vec(&claims)] {
         URL_SAFE_NO_PAD.encode_string(part.map_err(Error::internal)?, &mut token);

@@ -1,0 +1,44 @@
+# The verbs of the project. `make help` lists them.
+
+SHELL := /bin/bash
+.SHELLFLAGS := -euo pipefail -c
+.DEFAULT_GOAL := help
+# sqlx checks queries against .sqlx; `make prepare` makes it anew from a real server.
+export SQLX_OFFLINE ?= true
+CLIENTS := target/clients
+
+.PHONY: help dev test build lint bench prepare postgres clients
+
+help: ## list the verbs
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## (.*)/\1|\2/' | column -t -s '|'
+
+dev: postgres ## install what is missing, build, run the broker on a private Postgres
+	cargo build --locked
+	target/debug/symbolon dev $(ARGS)
+
+test: postgres clients ## pass all tests
+	cargo fetch --locked
+	SYMBOLON_MODEL_JSON=$(CURDIR)/$(CLIENTS)/service-2.json cargo test --locked
+	$(CLIENTS)/bin/python tests/clients/run.py
+
+build: ## the release binary: target/release/symbolon
+	cargo build --locked --release
+
+lint: ## formatting, lints, documentation, dependencies, offline query data
+	cargo fmt --check
+	cargo clippy --locked --all-targets -- -D warnings
+	RUSTDOCFLAGS='-D warnings' cargo doc --locked --no-deps --document-private-items
+	.ci/check-queries
+
+prepare: postgres ## make the offline query data (.sqlx) anew
+	.ci/with-postgres .ci/prepare-queries .sqlx
+
+# PostgreSQL 15 or newer: installed on Debian and Ubuntu when root, asked for elsewhere.
+postgres:
+	@.ci/install-postgres
+
+# The AWS clients that the tests use, in an environment of their own.
+clients: $(CLIENTS)/installed
+
+$(CLIENTS)/installed: tests/clients/requirements.txt .ci/install-clients
+	.ci/install-clients $(CLIENTS)

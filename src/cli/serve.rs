@@ -1,0 +1,109 @@
+//! `symbolon serve`: the broker against an existing database.
+
+use std::net::SocketAddr;
+use std::time::{Duration, Instant};
+
+use sqlx::postgres::PgConnection;
+
+use super::session::{self, Session};
+use super::{Failure, broker};
+use crate::config::Config;
+use crate::db::{self, Db};
+use crate::installation::{self, Installation, Kind, SealState};
+use crate::telemetry;
+use crate::tenants::AccessKey;
+
+/// Options of `symbolon serve`.
+#[derive(Debug, clap::Args)]
+pub struct Args {
+    /// Public address; server.listen otherwise.
+    #[arg(long, value_name = "ADDRESS")]
+    listen: Option<SocketAddr>,
+    /// Address of health, readiness and metrics; server.admin_listen otherwise.
+    #[arg(long, value_name = "ADDRESS")]
+    admin_listen: Option<SocketAddr>,
+}
+
+/// Runs the command until SIGTERM or SIGINT.
+///
+/// # Errors
+/// If the configuration, the database, its schema or its installation do not fit.
+pub async fn run(session: Session, args: Args) -> Result<(), Failure> {
+    let mut sources = session.sources();
+    let flags = [("server.listen", args.listen), ("server.admin_listen", args.admin_listen)];
+    sources.flags.extend(flags.into_iter().filter_map(|(path, address)| Some((path, address?.to_string()))));
+    let config = Config::load(&sources)?;
+    telemetry::log(&config.telemetry);
+    for problem in config.waived_bounds() {
+        tracing::warn!(problem, "keys.allow_unsafe waives a bound: verifiers may notice rotations");
+    }
+    let seal = session::load_master_keys(&config.seal)?;
+    let stop = broker::termination()?;
+    let listeners = broker::Listeners::bind(config.server.listen, config.server.admin_listen).await?;
+    let db = session::open(&config)?;
+    let mut conn = wait_for(&db, config.database.start_timeout).await?;
+    if config.database.migrate_on_start {
+        db::migrate(&db).await?;
+    }
+    session::check_schema(&db::schema(&mut conn).await?)?;
+    let found = installation(&mut conn, &config, &seal).await?;
+    drop(conn);
+    let app = broker::build(config, db, seal, &found, false).await?;
+    broker::run(app, listeners, stop).await
+}
+
+/// Connects to the database, which may still be starting.
+async fn wait_for(db: &Db, patience: Duration) -> Result<PgConnection, Failure> {
+    let started = Instant::now();
+    let mut told = None;
+    loop {
+        let error = match db.connect().await {
+            Ok(conn) => return Ok(conn),
+            Err(error) => error,
+        };
+        let waited = started.elapsed();
+        if waited >= patience {
+            let Failure { code, message } = session::unreachable_database(&error);
+            return Err(Failure::new(
+                code,
+                format!("{message}; waited {} s (database.start_timeout)", patience.as_secs()),
+            ));
+        }
+        if told.is_none_or(|told: Instant| told.elapsed() >= Duration::from_secs(5)) {
+            told = Some(Instant::now());
+            let left = (patience - waited).as_secs();
+            tracing::warn!(%error, "waiting for the database, {left} s more");
+        }
+        tokio::time::sleep(Duration::from_millis(500)).await;
+    }
+}
+
+/// The installation, made if the database has none; refused if it is another issuer's, or holds dev mode's keys.
+async fn installation(
+    conn: &mut PgConnection,
+    config: &Config,
+    seal: &crate::seal::Seal,
+) -> Result<Installation, Failure> {
+    let issuer = &config.issuer.url;
+    let found = match Installation::find(conn).await? {
+        Some(found) => found,
+        None => match installation::unseal(conn, seal).await? {
+            SealState::Unsealed => Installation::find_or_create(conn, Kind::Serve, issuer).await?,
+            SealState::Sealed(missing) => return Err(session::sealed(&missing)),
+        },
+    };
+    if found.issuer != *issuer {
+        return Err(Failure::configuration(format!(
+            "issuer.url is {issuer}, but this database belongs to {}; every verifier trusts the latter: set issuer.url \
+             to it, or change it on purpose with `symbolon installation set-issuer {issuer}`",
+            found.issuer
+        )));
+    }
+    if !config.dev.allow_dev_credentials && AccessKey::any_dev_key(conn).await? {
+        return Err(Failure::configuration(
+            "this database holds the well-known access keys of `symbolon dev`, which anyone could use; delete them with \
+             `symbolon access-key delete test`, or set dev.allow_dev_credentials",
+        ));
+    }
+    Ok(found)
+}
