@@ -12,7 +12,7 @@ use super::caller::Caller;
 use super::fault::Fault;
 use crate::app::App;
 use crate::error::{Error, Result};
-use crate::http::RequestId;
+use crate::request::RequestId;
 use crate::seal::Seal;
 
 /// The purpose that page-token keys are derived for.
