@@ -2,6 +2,7 @@
 
 pub mod pool;
 pub mod providers;
+pub mod sweep;
 pub mod tags;
 
 pub use pool::Pool;
