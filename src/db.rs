@@ -337,9 +337,10 @@ async fn make_lock_tables(conn: &mut PgConnection) -> Result<()> {
     Ok(())
 }
 
+/// Found out by the unique index, by the table, or by the type that comes with a table.
 fn made_meanwhile(error: &sqlx::Error) -> bool {
     let code = error.as_database_error().and_then(sqlx::error::DatabaseError::code);
-    matches!(code.as_deref(), Some("23505" | "42P07"))
+    matches!(code.as_deref(), Some("23505" | "42P07" | "42710"))
 }
 
 #[cfg(test)]
