@@ -180,6 +180,7 @@ impl Identity {
     pub async fn delete(conn: &mut PgConnection, pool: &Pool, at: Located) -> Result<()> {
         let mut tx = sqlx::Connection::begin(&mut *conn).await?;
         if lock(&mut tx, at).await?.is_none() {
+            tx.rollback().await?;
             return Ok(());
         }
         sqlx::query!("delete from logins where route = any($1) and identity_id = $2", &pool.routes(), at.uuid)

@@ -166,6 +166,7 @@ impl Pool {
             .await?;
         // Only now: the try whose answer was lost may have been committing until the lock was got.
         if let Some(pool) = Self::find(&mut tx, account_id, id).await? {
+            tx.rollback().await?;
             return Ok(pool);
         }
         let pools = sqlx::query_scalar!(
