@@ -338,6 +338,11 @@ mod simulation {
                 let t = world.random.within(0, end);
                 world.push(t, Event::Command);
             }
+            // An operator in a hurry.
+            if world.random.chance(10) {
+                let (t, pause) = (world.random.within(0, end), 2 * span(world.policy.keys.sign_fence));
+                (0..12).for_each(|n| world.push(t + n * pause, Event::Command));
+            }
             for _ in 0..6 {
                 let t = world.random.within(0, end);
                 world.mint_around(t);
