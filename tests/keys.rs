@@ -1,4 +1,5 @@
 //! The key ring: its schedule simulated over years, and its dealings with a real database.
+#![expect(clippy::unwrap_used, reason = "a test may fail anywhere")]
 
 /// Thousands of random schedules, by events: whatever happens to brokers and verifiers, KEY1 to KEY11 hold.
 mod simulation {
@@ -298,7 +299,7 @@ mod simulation {
             let mut random = Random(mix(seed));
             let policy = policy(defaults, &mut random);
             let period = span(policy.keys.rotation_period);
-            let end = period * random.within(1, 3) + random.within(0, period);
+            let end = period * random.within(1, 2) + random.within(0, period);
             let mut common = Vec::new();
             if random.chance(25) {
                 let from = random.within(0, end);
@@ -343,7 +344,7 @@ mod simulation {
                 let (t, pause) = (world.random.within(0, end), 2 * span(world.policy.keys.sign_fence));
                 (0..12).for_each(|n| world.push(t + n * pause, Event::Command));
             }
-            for _ in 0..6 {
+            for _ in 0..4 {
                 let t = world.random.within(0, end);
                 world.mint_around(t);
             }
@@ -397,7 +398,7 @@ mod simulation {
                     continue;
                 }
                 self.now = t;
-                let telling = matches!(event, Event::Visible(_) | Event::Mint(_));
+                let telling = matches!(event, Event::Visible(_) | Event::Command);
                 match event {
                     Event::Read(index, poll) => {
                         let rows = self.rows.clone();
@@ -574,6 +575,9 @@ mod simulation {
         fn mint(&mut self, index: usize) {
             let t = self.now;
             let skew = span(self.policy.keys.replica_skew);
+            if self.random.chance(30) {
+                self.standing_rules();
+            }
             let poll = self.replicas[index].last_poll(t, span(self.policy.keys.poll_interval));
             let replica = &mut self.replicas[index];
             let (Some(poll), Some(view)) = (poll, &mut replica.view) else { return };
@@ -596,7 +600,7 @@ mod simulation {
             };
             // Whoever saw this version signs with the same key, unless a turn lies within the skew.
             let signs = |time: Ms| active(&view.reading.keys, at(time)).is_some_and(|active| active.kid == key.kid);
-            let in_turn = signs(t - skew) || signs(t) || signs(t + skew);
+            let in_turn = signs(t) || signs(t - skew) || signs(t + skew);
             let past_fence = t + UP - span(view.began) > span(self.policy.keys.sign_fence);
             self.tally.tokens += 1;
             if !in_turn {
@@ -756,5 +760,368 @@ mod simulation {
     fn a_replica_without_a_fence_signs_with_keys_that_verifiers_have_forgotten() {
         let (found, _) = simulate(Design { plan: rotation::plan, fenced: false }, 0, 1_000);
         assert!(found.contains_key(&Violation::Refused) && found.contains_key(&Violation::Key7), "{found:#?}");
+    }
+}
+
+/// The ring against a database, whose clock is real: time passes there by moving the rows back.
+mod database {
+    use std::sync::atomic::{AtomicU32, Ordering};
+    use std::time::Duration;
+
+    use base64::Engine as _;
+    use base64::engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD};
+    use jsonwebtoken::jwk::JwkSet;
+    use jsonwebtoken::{DecodingKey, Validation};
+    use serde_json::{Value, json};
+    use sqlx::postgres::{PgConnectOptions, PgConnection};
+    use sqlx::{ConnectOptions as _, Connection as _, Row as _};
+    use symbolon::clock::Clock;
+    use symbolon::config::{self, Algorithm};
+    use symbolon::db::{self, Db};
+    use symbolon::error::Error;
+    use symbolon::installation::{self, Installation, Kind};
+    use symbolon::keys::signing_key::reseal_one;
+    use symbolon::keys::{KeyRing, Policy, Signer, State, control};
+    use symbolon::seal::Seal;
+    use tokio_util::sync::CancellationToken;
+
+    const ISSUER: &str = "https://id.example.com";
+
+    /// A database of its own, migrated, on the server that `SYMBOLON_TEST_DATABASE_URL` names.
+    async fn fresh_db() -> Db {
+        static NUMBER: AtomicU32 = AtomicU32::new(0);
+        let mut env = config::environment();
+        let server: PgConnectOptions = env["SYMBOLON_TEST_DATABASE_URL"].parse().unwrap();
+        let name = format!("keys_test_{}_{}", std::process::id(), NUMBER.fetch_add(1, Ordering::Relaxed));
+        let mut conn = PgConnection::connect_with(&server).await.unwrap();
+        for statement in [format!("drop database if exists {name}"), format!("create database {name}")] {
+            sqlx::query(sqlx::AssertSqlSafe(statement)).execute(&mut conn).await.unwrap();
+        }
+        env.insert("DATABASE_URL".into(), server.database(&name).to_url_lossy().to_string());
+        let db = Db::new(&config::Config::read(None, &env, &[]).unwrap().database).unwrap();
+        db::migrate(&db).await.unwrap();
+        db
+    }
+
+    /// A database that is set up, and its master key.
+    async fn installed() -> (Db, Seal) {
+        let (db, seal) = (fresh_db().await, master(1));
+        let mut conn = db.acquire().await.unwrap();
+        Installation::find_or_create(&mut conn, Kind::Serve, ISSUER).await.unwrap();
+        installation::unseal(&mut conn, &seal).await.unwrap();
+        drop(conn);
+        (db, seal)
+    }
+
+    fn master(byte: u8) -> Seal {
+        Seal::from_text(&STANDARD.encode([byte; 32])).unwrap()
+    }
+
+    /// The default schedule, with keys that are quickly made.
+    fn policy() -> Policy {
+        let config = config::Config::read(None, &config::Environment::new(), &[]).unwrap();
+        Policy { algorithm: Algorithm::ES256, ..Policy::new(&config, ISSUER) }
+    }
+
+    fn replica() -> KeyRing {
+        KeyRing::new(policy(), Clock::System)
+    }
+
+    async fn pass(db: &Db, by: Duration) {
+        let mut conn = db.acquire().await.unwrap();
+        let statement = "update signing_keys set created_at = created_at - $1, publish_at = publish_at - $1, \
+                         sign_from = sign_from - $1, sign_until = sign_until - $1, unpublish_at = unpublish_at - $1, \
+                         revoked_at = revoked_at - $1";
+        sqlx::query(statement).bind(by).execute(&mut *conn).await.unwrap();
+    }
+
+    /// Everything that the key ring may write, as text.
+    async fn contents(db: &Db) -> String {
+        let mut conn = db.acquire().await.unwrap();
+        let statement = "select string_agg(line, '\n' order by line) from (select k::text as line from signing_keys k \
+                         union all select r::text from keyrings r union all select s::text from seal_keys s \
+                         union all select i::text from installation i) lines";
+        sqlx::query(statement).fetch_one(&mut *conn).await.unwrap().get(0)
+    }
+
+    async fn private_halves(db: &Db) -> i64 {
+        let mut conn = db.acquire().await.unwrap();
+        let statement = "select count(private_sealed) from signing_keys";
+        sqlx::query(statement).fetch_one(&mut *conn).await.unwrap().get(0)
+    }
+
+    async fn states(db: &Db) -> Vec<State> {
+        control::list(db, &policy()).await.unwrap().keys.iter().map(|key| key.state).collect()
+    }
+
+    async fn assert_clean(db: &Db) {
+        let audit = control::audit(db, &policy()).await.unwrap();
+        assert!(audit.findings.is_empty(), "{audit:#?}");
+    }
+
+    fn refusal(result: Result<control::Listing, Error>) -> String {
+        match result {
+            Err(Error::Refused(text)) => text,
+            other => panic!("{other:?}"),
+        }
+    }
+
+    /// A token as the broker makes it.
+    fn mint(signer: &Signer<'_>) -> String {
+        let header = json!({"kid": signer.kid, "typ": "JWT", "alg": signer.alg.as_str()});
+        let iat = signer.now.unix_timestamp();
+        let claims = json!({"sub": "s", "aud": "a", "iss": ISSUER, "iat": iat, "exp": iat + 600});
+        let parts = [header, claims].map(|part| URL_SAFE_NO_PAD.encode(part.to_string()));
+        let message = parts.join(".");
+        let signature = signer.sign(message.as_bytes()).unwrap();
+        format!("{message}.{}", URL_SAFE_NO_PAD.encode(signature))
+    }
+
+    /// What a verifier makes of a token with nothing but the JWKS.
+    fn verify(token: &str, jwks: &str) -> Value {
+        let header = jsonwebtoken::decode_header(token).unwrap();
+        let jwks: JwkSet = serde_json::from_str(jwks).unwrap();
+        let jwk = jwks.find(header.kid.as_ref().unwrap()).unwrap();
+        let mut validation = Validation::new(header.alg);
+        validation.set_audience(&["a"]);
+        validation.set_issuer(&[ISSUER]);
+        validation.leeway = 0;
+        jsonwebtoken::decode::<Value>(token, &DecodingKey::from_jwk(jwk).unwrap(), &validation).unwrap().claims
+    }
+
+    #[tokio::test]
+    async fn of_two_replicas_that_begin_together_one_makes_the_first_keys() {
+        let (db, seal) = installed().await;
+        let (one, other) = (replica(), replica());
+        let (first, second) = tokio::join!(one.tick(&db, &seal), other.tick(&db, &seal));
+        first.unwrap();
+        second.unwrap();
+        assert_eq!(states(&db).await, [State::Active, State::Next]);
+        one.poll(&db, &seal).await.unwrap();
+        assert_eq!(one.jwks().unwrap(), other.jwks().unwrap());
+        assert_eq!(one.signer().unwrap().kid, other.signer().unwrap().kid);
+        assert_eq!(one.epoch(), 2);
+        verify(&mint(&one.signer().unwrap()), &other.jwks().unwrap().body);
+        assert_clean(&db).await;
+    }
+
+    #[tokio::test]
+    async fn after_three_periods_without_a_broker_tokens_are_there_at_once() {
+        let (db, seal) = installed().await;
+        replica().tick(&db, &seal).await.unwrap();
+        let old = control::list(&db, &policy()).await.unwrap();
+        pass(&db, policy().keys.rotation_period * 3).await;
+
+        let ring = replica();
+        ring.tick(&db, &seal).await.unwrap();
+        let signer = ring.signer().unwrap();
+        let active = old.keys.iter().find(|key| key.state == State::Active).unwrap();
+        assert_eq!(signer.kid, active.key_id);
+        verify(&mint(&signer), &ring.jwks().unwrap().body);
+        assert_clean(&db).await;
+
+        pass(&db, policy().keys.sign_fence).await;
+        ring.poll(&db, &seal).await.unwrap();
+        let next = old.keys.iter().find(|key| key.state == State::Next).unwrap();
+        assert_eq!(ring.signer().unwrap().kid, next.key_id);
+        assert_clean(&db).await;
+    }
+
+    #[tokio::test]
+    async fn a_private_half_is_gone_by_the_first_poll_after_its_delay() {
+        let (db, seal) = installed().await;
+        let ring = replica();
+        ring.tick(&db, &seal).await.unwrap();
+        pass(&db, policy().keys.rotation_period).await;
+        ring.tick(&db, &seal).await.unwrap();
+        pass(&db, policy().keys.destroy_delay).await;
+        ring.tick(&db, &seal).await.unwrap();
+        assert_eq!(private_halves(&db).await, 3);
+        pass(&db, policy().keys.sign_fence).await;
+        replica().tick(&db, &seal).await.unwrap();
+        assert_eq!(private_halves(&db).await, 2);
+        assert_clean(&db).await;
+        ring.tick(&db, &seal).await.unwrap();
+        pass(&db, policy().keys.unpublish_delay).await;
+        assert_eq!(states(&db).await.iter().filter(|state| **state == State::Retired).count(), 1);
+        ring.tick(&db, &seal).await.unwrap();
+        assert_eq!(ring.jwks().unwrap().body.matches("\"kid\"").count(), 2);
+    }
+
+    #[tokio::test]
+    async fn keys_are_rotated_and_revoked_by_hand() {
+        let (db, seal) = installed().await;
+        let (ring, policy) = (replica(), policy());
+        assert!(refusal(control::rotate(&db, &seal, &policy, true).await).contains("a running broker makes both"));
+        ring.tick(&db, &seal).await.unwrap();
+        let first = ring.signer().unwrap().kid;
+        let text = refusal(control::rotate(&db, &seal, &policy, false).await);
+        assert!(text.contains("safe to rotate from") && text.contains("--force"), "{text}");
+        pass(&db, policy.keys.publish_lead).await;
+        control::rotate(&db, &seal, &policy, false).await.unwrap();
+        refusal(control::rotate(&db, &seal, &policy, true).await);
+        pass(&db, policy.keys.sign_fence).await;
+        ring.tick(&db, &seal).await.unwrap();
+        let second = ring.signer().unwrap().kid;
+        assert_ne!(first, second);
+        assert_clean(&db).await;
+
+        let text = refusal(control::revoke(&db, &seal, &policy, &second, false).await);
+        assert!(text.contains("safe to revoke from"), "{text}");
+        control::revoke(&db, &seal, &policy, &second, true).await.unwrap();
+        ring.tick(&db, &seal).await.unwrap();
+        let third = ring.signer().unwrap().kid;
+        let body = &ring.jwks().unwrap().body;
+        assert!(third != second && !body.contains(&second) && body.contains(&first));
+        verify(&mint(&ring.signer().unwrap()), body);
+        refusal(control::revoke(&db, &seal, &policy, &second, true).await);
+        // The key that signs in a revoked one's stead was logged, so the audit does not repeat it.
+        assert_clean(&db).await;
+        // One that was forced is found, as long as verifiers may lack it.
+        control::rotate(&db, &seal, &policy, true).await.unwrap();
+        let audit = control::audit(&db, &policy).await.unwrap();
+        assert_eq!(audit.findings.iter().map(|finding| finding.rule).collect::<Vec<_>>(), ["KEY1"]);
+        pass(&db, policy.keys.publish_lead).await;
+        ring.tick(&db, &seal).await.unwrap();
+        assert_clean(&db).await;
+    }
+
+    #[tokio::test]
+    async fn a_listing_has_the_members_that_scripts_read() {
+        let (db, seal) = installed().await;
+        replica().tick(&db, &seal).await.unwrap();
+        let listing = serde_json::to_value(control::list(&db, &policy()).await.unwrap()).unwrap();
+        let active = listing["Keys"].as_array().unwrap().iter().find(|key| key["State"] == "ACTIVE").unwrap();
+        let published = active["PublishAt"].as_i64().unwrap();
+        assert!((published - 11..=published - 10).contains(&active["SignFrom"].as_i64().unwrap()));
+        assert_eq!(
+            (&active["Algorithm"], &active["SignUntil"], &active["UnpublishAt"]),
+            (&json!("ES256"), &Value::Null, &Value::Null)
+        );
+        assert_eq!(active["KeyId"].as_str().unwrap().len(), 43);
+    }
+
+    #[tokio::test]
+    async fn nothing_is_written_under_a_wrong_master_key() {
+        let (db, seal) = installed().await;
+        replica().tick(&db, &seal).await.unwrap();
+        pass(&db, policy().keys.rotation_period * 3).await;
+        let before = contents(&db).await;
+        let (ring, wrong) = (replica(), master(2));
+        assert!(matches!(ring.tick(&db, &wrong).await, Err(Error::Sealed(_))));
+        assert!(matches!(ring.status(), Err(Error::Sealed(id)) if id == seal.primary_id()));
+        let kid = &control::list(&db, &policy()).await.unwrap().keys[0].key_id.clone();
+        for command in [
+            control::rotate(&db, &wrong, &policy(), true).await,
+            control::revoke(&db, &wrong, &policy(), kid, true).await,
+        ] {
+            assert!(matches!(command, Err(Error::Sealed(id)) if id == seal.primary_id()));
+        }
+        assert_eq!(contents(&db).await, before);
+        ring.jwks().unwrap();
+
+        // Nor are first keys made.
+        let (db, _) = installed().await;
+        let before = contents(&db).await;
+        assert!(matches!(replica().tick(&db, &wrong).await, Err(Error::Sealed(_))));
+        assert_eq!(contents(&db).await, before);
+    }
+
+    #[tokio::test]
+    async fn a_new_master_key_seals_what_the_old_one_did() {
+        let (db, seal) = installed().await;
+        replica().tick(&db, &seal).await.unwrap();
+        let both = Seal::from_text(&[2, 1].map(|byte| STANDARD.encode([byte; 32])).join(",")).unwrap();
+        let mut conn = db.acquire().await.unwrap();
+        for left in [true, true, false] {
+            assert_eq!(reseal_one(&mut conn, &both).await.unwrap(), left);
+        }
+        let ring = replica();
+        ring.poll(&db, &master(2)).await.unwrap();
+        ring.signer().unwrap().sign(b"message").unwrap();
+    }
+
+    #[tokio::test]
+    async fn tokens_of_every_algorithm_verify_with_the_jwks_alone() {
+        let (db, seal) = installed().await;
+        for alg in [Algorithm::RS256, Algorithm::RS384, Algorithm::RS512, Algorithm::ES256, Algorithm::ES384] {
+            for x5c in [false, true] {
+                let issuer = format!("{ISSUER}/{}", alg.as_str());
+                let policy = Policy { issuer: issuer.clone(), algorithm: alg, x5c, ..policy() };
+                let ring = KeyRing::new(policy, Clock::System);
+                ring.tick(&db, &seal).await.unwrap();
+                let signer = ring.signer().unwrap();
+                let jwks = ring.jwks().unwrap();
+                assert_eq!(verify(&mint(&signer), &jwks.body)["sub"], "s");
+
+                let set: Value = serde_json::from_str(&jwks.body).unwrap();
+                assert_eq!(set["keys"][0]["kid"], signer.kid.as_str());
+                assert_eq!(set["keys"].as_array().unwrap().len(), 2);
+                for key in set["keys"].as_array().unwrap() {
+                    let mut names: Vec<&str> = key.as_object().unwrap().keys().map(String::as_str).collect();
+                    names.retain(|name| !["alg", "kid", "kty", "use"].contains(name) && (!x5c || *name != "x5c"));
+                    names.sort_unstable();
+                    let rsa = alg.as_str().starts_with('R');
+                    assert_eq!(names, if rsa { &["e", "n"][..] } else { &["crv", "x", "y"] });
+                    assert_eq!((&key["use"], &key["alg"]), (&json!("sig"), &json!(alg.as_str())));
+                    // No leading zero byte, as RFC 7518 section 6.3.1.1 wants it.
+                    assert!(!rsa || !key["n"].as_str().unwrap().starts_with("AA"));
+                    assert_eq!(key["x5c"].is_array(), x5c);
+                }
+                let discovery: Value = serde_json::from_str(&ring.discovery().unwrap().body).unwrap();
+                assert_eq!(discovery["issuer"], issuer);
+                assert_eq!(discovery["jwks_uri"], format!("{issuer}/.well-known/jwks.json"));
+                assert_eq!(discovery["id_token_signing_alg_values_supported"], json!([alg.as_str()]));
+            }
+        }
+    }
+
+    #[tokio::test]
+    async fn while_brokers_run_keys_turn_and_no_verifier_notices() {
+        let (db, seal) = installed().await;
+        let mut hasty = policy();
+        let second = Duration::from_secs(1);
+        hasty.max_lifetime = second;
+        hasty.keys = config::Keys {
+            rotation_period: 3 * second,
+            publish_lead: 2 * second,
+            poll_interval: second,
+            sign_fence: 3 * second,
+            unpublish_delay: 8 * second,
+            destroy_delay: second,
+            allow_unsafe: true,
+            ..hasty.keys
+        };
+        let rings = [(); 2].map(|()| KeyRing::new(hasty.clone(), Clock::System));
+        let shutdown = CancellationToken::new();
+        let mut signed_with = Vec::new();
+        let watch = async {
+            for round in 0..160 {
+                tokio::time::sleep(Duration::from_millis(50)).await;
+                let (signing, showing) = (&rings[round % 2], &rings[(round / 2) % 2]);
+                let (Ok(signer), Ok(jwks)) = (signing.signer(), showing.jwks()) else { continue };
+                verify(&mint(&signer), &jwks.body);
+                if signed_with.last() != Some(&signer.kid) {
+                    signed_with.push(signer.kid);
+                }
+            }
+            shutdown.cancel();
+        };
+        tokio::join!(rings[0].run(&db, &seal, shutdown.clone()), rings[1].run(&db, &seal, shutdown.clone()), watch);
+        assert!(signed_with.len() >= 2, "{signed_with:?}");
+        let audit = control::audit(&db, &hasty).await.unwrap();
+        assert!(audit.findings.is_empty(), "{audit:#?}");
+    }
+
+    #[tokio::test]
+    async fn another_algorithm_is_that_of_the_next_key() {
+        let (db, seal) = installed().await;
+        replica().tick(&db, &seal).await.unwrap();
+        pass(&db, policy().keys.rotation_period).await;
+        let ring = KeyRing::new(Policy { algorithm: Algorithm::ES384, ..policy() }, Clock::System);
+        ring.tick(&db, &seal).await.unwrap();
+        assert_eq!(ring.signer().unwrap().alg, Algorithm::ES256);
+        let discovery: Value = serde_json::from_str(&ring.discovery().unwrap().body).unwrap();
+        assert_eq!(discovery["id_token_signing_alg_values_supported"], json!(["ES256", "ES384"]));
     }
 }

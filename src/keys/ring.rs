@@ -27,6 +27,9 @@ use crate::ids;
 use crate::retry;
 use crate::seal::Seal;
 
+/// A poll, and the making of keys that are due, is given up after the fence, but not before this.
+const SHORTEST_LIMIT: Duration = Duration::from_secs(15);
+
 const NO_POLL: &str = "the keys have not been read from the database yet";
 const STALE: &str = "the keys were last read from the database too long ago";
 const CLOCK_OFF: &str = "the clocks of this machine and of the database disagree";
@@ -354,8 +357,10 @@ impl KeyRing {
     pub async fn run(&self, db: &Db, seal: &Seal, shutdown: CancellationToken) {
         let mut watch = Watch::default();
         loop {
+            // A connection to a host that is gone may hang for many minutes.
+            let tick = tokio::time::timeout(self.policy.keys.sign_fence.max(SHORTEST_LIMIT), self.tick(db, seal));
             let outcome = tokio::select! {
-                outcome = self.tick(db, seal) => outcome,
+                outcome = tick => outcome.unwrap_or_else(|_| Err(Error::internal("the database does not answer"))),
                 () = shutdown.cancelled() => return,
             };
             watch.report(self, outcome.and_then(|()| self.status()));
@@ -526,7 +531,8 @@ mod tests {
         assert!(matches!(signer.sign(b"message"), Err(Error::CannotSign(STALE))));
         assert_eq!(bench.why_not(), Some(STALE));
         assert!(!bench.ring.fresh());
-        bench.hands.advance(bench.ring.policy.keys.jwks_stale_limit - bench.ring.policy.keys.sign_fence - SECOND);
+        let elapsed = bench.ring.clock.elapsed();
+        bench.hands.advance(bench.ring.policy.keys.jwks_stale_limit.checked_sub(elapsed).unwrap());
         bench.ring.jwks().unwrap();
         bench.hands.advance(SECOND);
         assert!(bench.ring.jwks().is_err() && bench.ring.discovery().is_err());

@@ -237,8 +237,8 @@ fn publications(steps: &[Step]) -> usize {
 
 fn too_young(verb: &str, next: &SigningKey, policy: &Policy) -> Error {
     Error::Refused(format!(
-        "the next key, {}, was published at {}: verifiers that fetched the JWKS before would refuse its tokens, for up to \
-         {} s; it is safe to {verb} from {}; --force does it now",
+        "the next key, {}, was published at {}: verifiers that fetched the JWKS before would refuse its tokens, for up \
+         to {} s; it is safe to {verb} from {}; --force does it now",
         next.kid,
         shown(next.publish_at),
         (policy.keys.jwks_max_age + policy.keys.jwks_stale_limit).as_secs(),
@@ -433,9 +433,10 @@ mod tests {
     #[test]
     fn a_key_turns_when_it_is_old_and_its_successor_is_known() {
         let (mut rows, policy) = (Rows::begun(), policy());
-        rows.pass(policy.keys.rotation_period - policy.turn_margin() - Duration::from_secs(1));
+        // The first key signs since a little before it was made.
+        rows.now = policy.at_once(after(rows.now, policy.keys.rotation_period)) - Duration::from_micros(1);
         assert_eq!(rows.plan(), []);
-        rows.pass(Duration::from_secs(1));
+        rows.pass(Duration::from_micros(1));
         let turn = after(rows.now, policy.keys.sign_fence);
         assert_eq!(next_transition(&rows.keys, &policy, rows.now), Some(rows.now));
         assert_eq!(
