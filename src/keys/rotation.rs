@@ -246,8 +246,11 @@ fn too_young(verb: &str, next: &SigningKey, policy: &Policy) -> Error {
     ))
 }
 
+/// To the second, never too early: what is safe from then on is safe indeed.
 fn shown(at: OffsetDateTime) -> String {
-    at.replace_nanosecond(0).unwrap_or(at).format(&Rfc3339).unwrap_or_else(|_| at.to_string())
+    let whole = at.replace_nanosecond(0).unwrap_or(at);
+    let at = if whole == at { at } else { whole.saturating_add(time::Duration::SECOND) };
+    at.format(&Rfc3339).unwrap_or_else(|_| at.to_string())
 }
 
 /// What steps mean: the rows after them, at the ring's `version`; none if there are too few fresh keys.
