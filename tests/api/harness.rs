@@ -7,12 +7,11 @@ use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use secrecy::SecretString;
-use sqlx::pool::PoolConnection;
 use sqlx::postgres::{PgConnectOptions, PgConnection};
-use sqlx::{AssertSqlSafe, Connection as _, Postgres as Pg};
+use sqlx::{AssertSqlSafe, Connection as _};
 use symbolon::cli::dev_postgres::{Options, Postgres};
 use symbolon::config;
-use symbolon::db::{self, Db};
+use symbolon::db::{self, Db, Lease};
 use symbolon::identities::sign_in::{Change, SignedIn, sign_in};
 use symbolon::identities::{DeveloperUser, Identity};
 use symbolon::ids::{self, AccountId, IdentityId, PoolId, Region};
@@ -131,7 +130,7 @@ async fn database(template: &str, how: &str, pool_size: u32) -> TestDb {
 
 impl TestDb {
     /// A connection of the pool.
-    pub async fn conn(&self) -> PoolConnection<Pg> {
+    pub async fn conn(&self) -> Lease {
         self.db.acquire().await.unwrap()
     }
 
