@@ -14,7 +14,7 @@ pub const EXAMPLES: &str = "Examples:
   fish   symbolon completions fish > ~/.config/fish/completions/symbolon.fish";
 
 /// Options of `symbolon completions`.
-#[derive(Debug, clap::Args)]
+#[derive(Clone, Copy, Debug, clap::Args)]
 pub struct Args {
     /// For which shell.
     #[arg(value_enum)]

@@ -36,10 +36,10 @@ struct Checked {
 ///
 /// # Errors
 /// Exit code 3 with every problem found.
-pub async fn run(session: Session, args: Args) -> Result<(), Failure> {
+pub fn run(session: &Session, args: &Args) -> Result<(), Failure> {
     match args.action {
-        Action::Check => check(&session, args.output),
-        Action::Show => show(&session, args.output),
+        Action::Check => check(session, args.output),
+        Action::Show => show(session, args.output),
     }
 }
 

@@ -21,7 +21,7 @@ const MAX_ANSWER: usize = 65_536;
 /// Options of `symbolon health`.
 #[derive(Debug, clap::Args)]
 pub struct Args {
-    /// Where the broker's admin listener is; server.admin_listen otherwise.
+    /// Where the broker's admin listener is; `server.admin_listen` otherwise.
     #[arg(long, value_name = "ADDRESS")]
     admin_listen: Option<SocketAddr>,
 }

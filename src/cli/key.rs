@@ -27,7 +27,7 @@ pub struct Args {
 enum Action {
     /// List every key there ever was, with its state and times.
     List,
-    /// Let the next key take over, on all replicas together, keys.sign_fence from now.
+    /// Let the next key take over, on all replicas together, `keys.sign_fence` from now.
     Rotate {
         /// Also while some verifiers may not know the next key yet: they refuse its tokens until they fetch the JWKS.
         #[arg(long)]

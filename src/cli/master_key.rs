@@ -79,11 +79,11 @@ async fn rotate(session: &Session, output: Output) -> Result<(), Failure> {
     tx.commit().await?;
     let rotated = Rotated { primary_key_id: seal.primary_id(), access_keys, signing_keys, removed_key_ids };
     print(output, &rotated, |rotated| {
-        let primary = &rotated.primary_key_id;
-        let mut text = format!("sealed anew under {primary}: {access_keys} access keys, {signing_keys} signing keys\n");
-        for id in &rotated.removed_key_ids {
-            text.push_str(&format!("nothing is sealed under {id} any more; remove that master key everywhere\n"));
-        }
-        text
+        let Rotated { primary_key_id, access_keys, signing_keys, removed_key_ids } = rotated;
+        let head =
+            format!("sealed anew under {primary_key_id}: {access_keys} access keys, {signing_keys} signing keys\n");
+        removed_key_ids.iter().fold(head, |text, id| {
+            text + &format!("nothing is sealed under {id} any more; remove that master key everywhere\n")
+        })
     })
 }

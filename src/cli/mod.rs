@@ -39,7 +39,7 @@ use crate::error::Error;
     after_help = "Exit codes: 0 ok, 1 failure, 2 usage, 3 configuration, 4 database, 5 schema."
 )]
 pub struct Cli {
-    /// Configuration file (TOML); else the one that SYMBOLON_CONFIG names.
+    /// Configuration file (TOML); else the one that `SYMBOLON_CONFIG` names.
     #[arg(long, global = true, value_name = "FILE")]
     config: Option<PathBuf>,
     #[command(subcommand)]
@@ -50,7 +50,7 @@ pub struct Cli {
 enum Command {
     /// Run everything in one process: a private Postgres, a dev tenant, the broker.
     Dev(dev::Args),
-    /// Run the broker against DATABASE_URL.
+    /// Run the broker against `DATABASE_URL`.
     Serve(serve::Args),
     /// Apply the schema's migrations, or show them.
     Migrate(migrate::Args),
@@ -182,7 +182,7 @@ async fn execute(cli: Cli, environment: Environment) -> Result<(), Failure> {
         Command::Key(args) => key::run(session, args).await,
         Command::MasterKey(args) => master_key::run(session, args).await,
         Command::Installation(args) => installation::run(session, args).await,
-        Command::Config(args) => config::run(session, args).await,
+        Command::Config(args) => config::run(&session, &args),
         Command::Health(args) => health::run(session, args).await,
         Command::Completions(args) => completions::run(args),
     }
@@ -225,8 +225,8 @@ pub fn columns<const N: usize>(headings: [&str; N], rows: impl IntoIterator<Item
     let width = |column: usize| rows.iter().map(|row| row[column].chars().count()).max().unwrap_or(0);
     let widths: [usize; N] = std::array::from_fn(width);
     let line = |row: &[String; N]| {
-        let cells: String = row.iter().zip(widths).map(|(cell, width)| format!("{cell:width$}  ")).collect();
-        format!("{}\n", cells.trim_end())
+        let cells = row.iter().zip(widths).map(|(cell, width)| format!("{cell:width$}"));
+        format!("{}\n", cells.collect::<Vec<_>>().join("  ").trim_end())
     };
     rows.iter().map(line).collect()
 }

@@ -1,6 +1,6 @@
 //! A TOML document read field by field: each has a line, and what is wrong is collected rather than the end of it.
 
-use std::cell::{Cell, RefCell};
+use std::cell::RefCell;
 use std::collections::BTreeMap;
 
 use toml::Spanned;
@@ -31,14 +31,7 @@ impl<'a> Document<'a> {
 
     /// The document as a section without a name.
     pub(super) fn root<'d>(&'d self, table: &'d DeTable<'a>) -> Section<'d, 'a> {
-        Section {
-            document: self,
-            name: String::new(),
-            at: 0,
-            table,
-            known: RefCell::default(),
-            ended: Cell::new(false),
-        }
+        Section { document: self, name: String::new(), at: 0, table, known: RefCell::default() }
     }
 
     /// Every problem, by line.
@@ -65,7 +58,6 @@ pub(super) struct Section<'d, 'a> {
     at: usize,
     table: &'d DeTable<'a>,
     known: RefCell<Vec<&'static str>>,
-    ended: Cell<bool>,
 }
 
 impl<'d, 'a> Section<'d, 'a> {
@@ -150,7 +142,6 @@ impl<'d, 'a> Section<'d, 'a> {
                 at: value.span().start,
                 table: value.get_ref().as_table()?,
                 known: RefCell::default(),
-                ended: Cell::new(false),
             })
         };
         let sections = self.expect(field, &what, |value| value.as_array()?.iter().map(section).collect());
@@ -166,7 +157,6 @@ impl<'d, 'a> Section<'d, 'a> {
 
     /// Refuses every field that was not asked for.
     pub(super) fn end(&self) {
-        self.ended.set(true);
         let known = self.known.borrow();
         let prefix = self.path("");
         let prefix = if prefix.is_empty() { prefix } else { format!("{prefix}.") };

@@ -26,7 +26,8 @@ use std::path::{Path, PathBuf};
 
 use serde::Serialize;
 
-use super::session::Session;
+use self::wanted::WantedTenant;
+use super::session::{self, Session};
 use super::{Failure, Output, print};
 use crate::config::{Config, Environment};
 use crate::db::Db;
@@ -90,14 +91,14 @@ pub struct Applied {
 /// # Errors
 /// Exit code 3 with every problem of the file; 1 with everything in the database that stands against it.
 pub async fn run(session: Session, args: Args) -> Result<(), Failure> {
-    let (config, db, _, seal) = session.unsealed().await?;
-    let applied = seed(&db, &config, &seal, &session.sources().env, &args.file).await?;
-    print(args.output, &applied, |applied| {
-        let lines =
-            |fate: &str, items: &[String]| items.iter().map(|item| format!("{fate:<7}  {item}\n")).collect::<String>();
-        let (made, changed, left) =
-            (lines("made", &applied.made), lines("changed", &applied.changed), lines("left", &applied.left));
-        format!("{made}{changed}{left}")
+    let (config, db, mut conn) = session.migrated().await?;
+    let tenants = check(&db, &config, &session.sources().env, &args.file).await?;
+    let seal = session::unseal(&config, &mut conn).await?;
+    let applied = bring::about(&db, &seal, config.limits.identity_pools_per_account, &tenants).await?;
+    print(args.output, &applied, |Applied { made, changed, left }| {
+        let fates = [("made", made), ("changed", changed), ("left", left)];
+        let lines = fates.into_iter().flat_map(|(fate, items)| items.iter().map(move |item| (fate, item)));
+        lines.fold(String::new(), |text, (fate, item)| text + &format!("{fate:<7}  {item}\n"))
     })
 }
 
@@ -112,6 +113,12 @@ pub async fn seed(
     environment: &Environment,
     file: &Path,
 ) -> Result<Applied, Failure> {
+    let tenants = check(db, config, environment, file).await?;
+    bring::about(db, seal, config.limits.identity_pools_per_account, &tenants).await
+}
+
+/// Reads a seed, and finds everything that is wrong with it, without writing anything.
+async fn check(db: &Db, config: &Config, environment: &Environment, file: &Path) -> Result<Vec<WantedTenant>, Failure> {
     let shown = file.display();
     let source = std::fs::read_to_string(file)
         .map_err(|error| Failure::configuration(format!("cannot read the seed {shown}: {error}")))?;
@@ -124,8 +131,8 @@ pub async fn seed(
     };
     let list = |what: &str, problems: &[String]| {
         let plural = if problems.len() == 1 { "" } else { "s" };
-        let lines: String = problems.iter().map(|problem| format!("\n  - {problem}")).collect();
-        format!("{what} {} problem{plural}; nothing was written:{lines}", problems.len())
+        let head = format!("{what} {} problem{plural}; nothing was written:", problems.len());
+        problems.iter().fold(head, |text, problem| text + "\n  - " + problem)
     };
     let tenants = wanted::read(&source, &context)
         .map_err(|problems| Failure::configuration(list(&format!("the seed {shown} has"), &problems)))?;
@@ -133,5 +140,5 @@ pub async fn seed(
     if !conflicts.is_empty() {
         return Err(Failure::plain(list(&format!("the seed {shown} does not fit this database:"), &conflicts)));
     }
-    bring::about(db, seal, config.limits.identity_pools_per_account, &tenants).await
+    Ok(tenants)
 }

@@ -29,6 +29,9 @@ pub(super) struct Context<'a> {
     pub(super) dev: bool,
 }
 
+/// A well-formed pool id.
+const ANY_POOL_ID: &str = "us-east-1:00000000-0000-0000-0000-000000000000";
+
 /// A tenant with its keys and pools.
 pub(super) struct WantedTenant {
     pub(super) account_id: AccountId,
@@ -196,8 +199,8 @@ fn read_pool(section: &Section<'_, '_>, context: &Context<'_>, seen: &mut Seen) 
     section.end();
     let wanted = WantedPool {
         line: section.line(),
-        // What is missing was told above; the rest is checked nevertheless.
-        id: pool_id.clone().unwrap_or(PoolId { region: context.config.default_region()?, uuid: uuid::Uuid::nil() }),
+        // What is missing was told above; the rest is checked nevertheless, under any id.
+        id: pool_id.clone().or_else(|| PoolId::parse(ANY_POOL_ID))?,
         name: name.clone().unwrap_or_else(|| "-".to_owned()),
         allow_unauthenticated,
         allow_classic,
