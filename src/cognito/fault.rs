@@ -20,13 +20,22 @@ pub struct Fault {
     pub message: Option<String>,
     /// Whether to ask the client to come again in a second.
     pub retry: bool,
+    /// Whether the connection ends with the answer, as the body was not read.
+    pub close: bool,
     /// What to log: the failure whole, where the wire shows it bare.
     pub cause: Option<Error>,
 }
 
 impl Fault {
     fn new(exception: &'static str, message: impl Into<String>) -> Self {
-        Self { status: StatusCode::BAD_REQUEST, exception, message: Some(message.into()), retry: false, cause: None }
+        let status = StatusCode::BAD_REQUEST;
+        Self { status, exception, message: Some(message.into()), retry: false, close: false, cause: None }
+    }
+
+    /// The same fault, and the end of its connection.
+    #[must_use]
+    pub fn closing(self) -> Self {
+        Self { close: true, ..self }
     }
 
     /// The operation does not exist, or not yet.

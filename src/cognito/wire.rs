@@ -48,8 +48,7 @@ pub fn response(result: std::result::Result<Vec<u8>, Fault>, id: &RequestId) -> 
         if fault.retry {
             headers.insert(header::RETRY_AFTER, HeaderValue::from_static("1"));
         }
-        if status == StatusCode::PAYLOAD_TOO_LARGE {
-            // What is left of the body will not be read.
+        if fault.close {
             headers.insert(header::CONNECTION, HeaderValue::from_static("close"));
         }
     }
