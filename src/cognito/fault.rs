@@ -12,7 +12,7 @@ use crate::sigv4::Refusal;
 /// A failure as the wire has it.
 #[derive(Debug)]
 pub struct Fault {
-    /// 400 but for faults of the service (500) and bodies that are too large (413).
+    /// 400 but for faults of the service (500), bodies that are too large (413) and other protocols (404).
     pub status: StatusCode,
     /// The exception's short name: `__type`.
     pub exception: &'static str,
@@ -42,6 +42,12 @@ impl Fault {
     #[must_use]
     pub fn unknown_operation() -> Self {
         Self { message: None, ..Self::new("UnknownOperationException", "") }
+    }
+
+    /// The request is of another protocol than this endpoint's.
+    #[must_use]
+    pub fn unknown_protocol() -> Self {
+        Self { status: StatusCode::NOT_FOUND, ..Self::unknown_operation() }
     }
 
     /// A request in an encoding that is not taken.

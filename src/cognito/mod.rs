@@ -94,12 +94,23 @@ fn operation(headers: &HeaderMap) -> Option<&'static str> {
     shapes::OPERATIONS.iter().find(|operation| **operation == name).copied()
 }
 
+/// Whether the request says that it is of the only protocol there is.
+fn speaks_json(headers: &HeaderMap) -> bool {
+    let mut types = headers.get_all(header::CONTENT_TYPE).iter();
+    let (Some(given), None) = (types.next().and_then(|value| value.to_str().ok()), types.next()) else { return false };
+    let media_type = given.split(';').next().unwrap_or_default().trim();
+    media_type.eq_ignore_ascii_case(wire::MEDIA_TYPE)
+}
+
 async fn answer(app: &App, parts: &Parts, body: Body, operation: Option<&'static str>) -> Result<Vec<u8>, Fault> {
     let ClientAddress(address) = parts.extensions.get().copied().unwrap_or_default();
     app.limits.admit_address(address).map_err(|error| Fault::from(error).closing())?;
     // Before any other refusal: a connection with a body in it that nobody reads has to be closed, and that could hit
     // the client while it is still sending, or with its next request under way.
     let body = read(app, body).await?;
+    if !speaks_json(&parts.headers) {
+        return Err(Fault::unknown_protocol());
+    }
     let operation = operation.ok_or_else(Fault::unknown_operation)?;
     if parts.headers.get(header::CONTENT_ENCODING).is_some_and(|encoding| encoding != "identity") {
         return Err(Fault::content_encoding());
