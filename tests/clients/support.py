@@ -78,7 +78,7 @@ def exchange(endpoint, headers, body, method="POST", path="/"):
     """One request on this thread's connection to the endpoint. Headers: pairs, sent as they are."""
     kept = _connections.__dict__.setdefault("kept", {})
     host = urllib.parse.urlsplit(endpoint).netloc
-    connection = kept.get(host) or http.client.HTTPConnection(host, timeout=30)
+    connection = kept.pop(host, None) or http.client.HTTPConnection(host, timeout=30)
     connection.putrequest(method, path, skip_accept_encoding=True)
     for name, value in headers:
         connection.putheader(name, value)
@@ -88,7 +88,8 @@ def exchange(endpoint, headers, body, method="POST", path="/"):
     response = connection.getresponse()
     content = response.read()
     closed = connection.sock is None
-    kept[host] = None if closed else connection
+    if not closed:
+        kept[host] = connection
     return Answer(response.status, {name.lower(): value for name, value in response.getheaders()}, content, closed)
 
 
