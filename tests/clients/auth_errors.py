@@ -128,7 +128,9 @@ class Signatures(Case):
             self.invalid("Credential should be scoped to a valid region.", self.list(Signer(region=region)))
 
     def test_a_scope_with_another_end(self):
-        answer = self.list(alter=replacing("Authorization", lambda value: value.replace("aws4_request", "aws5_request")))
+        answer = self.list(
+            alter=replacing("Authorization", lambda value: value.replace("aws4_request", "aws5_request"))
+        )
         self.invalid("Credential should be scoped with a valid terminator: 'aws4_request'.", answer)
 
     def test_a_body_that_was_changed(self):
@@ -146,7 +148,10 @@ class Signatures(Case):
         self.invalid("'host' must be sent once.", self.list(alter=lambda pairs: [*pairs, ("Host", "else.example")]))
 
     def usual_head(self):
-        return {"Content-Type": "application/x-amz-json-1.1", "X-Amz-Target": "AWSCognitoIdentityService.ListIdentityPools"}
+        return {
+            "Content-Type": "application/x-amz-json-1.1",
+            "X-Amz-Target": "AWSCognitoIdentityService.ListIdentityPools",
+        }
 
     def test_a_target_that_is_not_signed(self):
         head = {"Content-Type": "application/x-amz-json-1.1"}
@@ -198,7 +203,9 @@ class Signatures(Case):
         self.invalid(text, self.list(path="/?a=b"))
 
     def test_payloads_that_are_not_signed_or_streamed_are_refused(self):
-        text = "'x-amz-content-sha256' must be the SHA-256 of the whole payload: unsigned and streamed ones are refused."
+        text = (
+            "'x-amz-content-sha256' must be the SHA-256 of the whole payload: unsigned and streamed ones are refused."
+        )
         for value in ("UNSIGNED-PAYLOAD", "STREAMING-AWS4-HMAC-SHA256-PAYLOAD", "A" * 64):
             self.invalid(text, self.list(headers={"X-Amz-Content-SHA256": value}))
         self.invalid(MISMATCH, self.list(headers={"X-Amz-Content-SHA256": "0" * 64}))

@@ -69,7 +69,12 @@ class Flow(Case):
 class Tokens(Flow):
     def test_only_the_env_file_configures_the_client(self):
         names = {name for name in os.environ if name.startswith(("AWS_", "SYMBOLON_", "DATABASE_"))}
-        needed = {"AWS_ENDPOINT_URL_COGNITO_IDENTITY", "AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_DEFAULT_REGION"}
+        needed = {
+            "AWS_ENDPOINT_URL_COGNITO_IDENTITY",
+            "AWS_ACCESS_KEY_ID",
+            "AWS_SECRET_ACCESS_KEY",
+            "AWS_DEFAULT_REGION",
+        }
         self.assertLessEqual(needed | {"DATABASE_URL", "SYMBOLON_CONFIG"}, names)
         self.assertEqual(os.listdir(os.environ["HOME"]), [])
         self.assertEqual(client().meta.endpoint_url, os.environ["AWS_ENDPOINT_URL_COGNITO_IDENTITY"])
@@ -120,7 +125,9 @@ class Tokens(Flow):
         _, token = self.token(pool)
         with self.assertRaises(jwt.InvalidAudienceError):
             self.claims(token, NOBODY)
-        with self.assertRaises(jwt.InvalidIssuerError), unittest.mock.patch.object(self.verifier, "issuer", "https://else"):
+        with self.assertRaises(jwt.InvalidIssuerError), unittest.mock.patch.object(
+            self.verifier, "issuer", "https://else"
+        ):
             self.claims(token, pool)
         head, _, signature = token.split(".")
         payload = jwt.decode(token, options={"verify_signature": False}) | {"sub": NOBODY}
@@ -207,7 +214,20 @@ class Matrix(Flow):
 
     def test_s6_users_are_compared_byte_for_byte(self):
         pool = self.pool()
-        users = ["alice", "Alice", " alice", "alice ", "é", "e\u0301", "alice\n", "字", "a:b", "x" * 64, "x" * 65, "x" * 1024]
+        users = [
+            "alice",
+            "Alice",
+            " alice",
+            "alice ",
+            "é",
+            "e\u0301",
+            "alice\n",
+            "字",
+            "a:b",
+            "x" * 64,
+            "x" * 65,
+            "x" * 1024,
+        ]
         found = [self.sign_in(pool, user) for user in users]
         self.assertEqual(len(set(found)), len(users))
         self.assertEqual([self.sign_in(pool, user) for user in users], found)
@@ -322,7 +342,10 @@ class ProviderNames(Flow):
         pool = self.pool(DeveloperProviderName=None)
         self.goitfdi("InvalidParameterException", UNSUPPORTED, pool, Logins={DEVELOPER: "alice"})
         client().update_identity_pool(
-            IdentityPoolId=pool, IdentityPoolName="p", AllowUnauthenticatedIdentities=False, DeveloperProviderName=DEVELOPER
+            IdentityPoolId=pool,
+            IdentityPoolName="p",
+            AllowUnauthenticatedIdentities=False,
+            DeveloperProviderName=DEVELOPER,
         )
         self.sign_in(pool)
 

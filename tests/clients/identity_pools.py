@@ -13,9 +13,16 @@ EVERYTHING = {
     "AllowClassicFlow": False,
     "SupportedLoginProviders": {"graph.facebook.com": "7346241598935552", "accounts.google.com": "1.apps"},
     "DeveloperProviderName": DEVELOPER,
-    "OpenIdConnectProviderARNs": ["arn:aws:iam::123456789012:oidc-provider/b.example", "arn:aws:iam::123456789012:oidc-provider/a.example"],
+    "OpenIdConnectProviderARNs": [
+        "arn:aws:iam::123456789012:oidc-provider/b.example",
+        "arn:aws:iam::123456789012:oidc-provider/a.example",
+    ],
     "CognitoIdentityProviders": [
-        {"ProviderName": "cognito-idp.us-east-1.amazonaws.com/us-east-1_b", "ClientId": "c2", "ServerSideTokenCheck": True},
+        {
+            "ProviderName": "cognito-idp.us-east-1.amazonaws.com/us-east-1_b",
+            "ClientId": "c2",
+            "ServerSideTokenCheck": True,
+        },
         {"ProviderName": "cognito-idp.us-east-1.amazonaws.com/us-east-1_a", "ClientId": "c1"},
     ],
     "SamlProviderARNs": ["arn:aws:iam::123456789012:saml-provider/okta"],
@@ -162,7 +169,10 @@ class Pools(Case):
 class Guests(Case):
     def test_i1_i8_i10_a_new_guest_at_every_call(self):
         pool = self.pool()
-        found = [client().get_id(IdentityPoolId=pool, **more)["IdentityId"] for more in ({}, {"Logins": {}}, {"AccountId": "999999999999"})]
+        found = [
+            client().get_id(IdentityPoolId=pool, **more)["IdentityId"]
+            for more in ({}, {"Logins": {}}, {"AccountId": "999999999999"})
+        ]
         self.assertEqual(len(set(found)), 3)
         for guest in found:
             self.assertNotIn("Logins", self.describe(guest))
@@ -183,7 +193,11 @@ class Guests(Case):
         for logins, code, text in [
             ({"graph.facebook.com": "token"}, "NotAuthorizedException", unsupported),
             ({DEVELOPER: token}, "InvalidParameterException", "Please provide a valid public provider."),
-            ({"cognito-identity.amazonaws.com": token}, "NotAuthorizedException", "Invalid login token. Can't pass in a Cognito token."),
+            (
+                {"cognito-identity.amazonaws.com": token},
+                "NotAuthorizedException",
+                "Invalid login token. Can't pass in a Cognito token.",
+            ),
         ]:
             self.refused(code, text, client().get_id, IdentityPoolId=pool, Logins=logins)
 

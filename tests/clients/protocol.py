@@ -105,7 +105,13 @@ class Targets(Case):
         self.assertEqual(answer.body, b'{"__type":"UnknownOperationException"}')
 
     def test_a_content_type_of_another_protocol(self):
-        for content_type in (None, "application/json", "text/plain", "application/cbor", "application/x-www-form-urlencoded"):
+        for content_type in (
+            None,
+            "application/json",
+            "text/plain",
+            "application/cbor",
+            "application/x-www-form-urlencoded",
+        ):
             with self.subTest(content_type=content_type):
                 answer = call("GetId", headers={"Content-Type": content_type})
                 text = b'{"Output":{"__type":"com.amazon.coral.service#UnknownOperationException"},"Version":"1.0"}'
@@ -118,7 +124,13 @@ class Targets(Case):
             self.is_error(answer, "ValidationException", NULL_POOL)
 
     def test_other_methods_and_paths_are_not_the_apis(self):
-        for method, path, status in [("GET", "/", 405), ("PUT", "/", 405), ("POST", "/x", 404), ("GET", "/x", 404), ("POST", "//", 404)]:
+        for method, path, status in [
+            ("GET", "/", 405),
+            ("PUT", "/", 405),
+            ("POST", "/x", 404),
+            ("GET", "/x", 404),
+            ("POST", "//", 404),
+        ]:
             answer = exchange(endpoint(), [], b"", method, path)
             self.assertEqual((answer.status, answer.body), (status, b""), (method, path))
         for path in ("/.well-known/openid-configuration", "/.well-known/jwks.json", "/.well-known/jwks_uri"):
@@ -151,7 +163,19 @@ class Bodies(Case):
         self.assertEqual(call("ListIdentityPools", {"MaxResults": 1, "NextToken": None}, Signer()).status, 200)
 
     def test_malformed_json(self):
-        for body in (b"{", b"{]", b"{'a':1}", b"{a:1}", b'{"a":secret}', b'{"a":1,}', b"\xff", b'{"a":"\xff"}', b" ", b"{}{}", b"{} x"):
+        for body in (
+            b"{",
+            b"{]",
+            b"{'a':1}",
+            b"{a:1}",
+            b'{"a":secret}',
+            b'{"a":1,}',
+            b"\xff",
+            b'{"a":"\xff"}',
+            b" ",
+            b"{}{}",
+            b"{} x",
+        ):
             self.malformed(body)
         for body in (b"[]", b"null", b'"secret"', b"1", b"true"):
             self.malformed(body, "the body is not a JSON object")
@@ -240,7 +264,12 @@ class BrowserPages(Case):
             self.assertEqual(names(answer.headers["access-control-expose-headers"]), EXPOSED)
 
     def test_dev_refuses_signed_requests_of_foreign_pages(self):
-        for origin in ("https://evil.example", "null", "http://localhost.evil.example", "http://127.0.0.1.evil.example"):
+        for origin in (
+            "https://evil.example",
+            "null",
+            "http://localhost.evil.example",
+            "http://127.0.0.1.evil.example",
+        ):
             answer = call("ListIdentityPools", LIST, Signer(), headers={"Origin": origin})
             self.assertEqual((answer.status, answer.json["__type"]), (400, "AccessDeniedException"))
             self.is_error(answer, "AccessDeniedException", answer.json["Message"])

@@ -113,11 +113,13 @@ def without(name):
 
 def replacing(name, value):
     """For `alter`: puts another value in a header."""
-    return lambda pairs: [(n, value(v) if callable(value) else value) if n.lower() == name.lower() else (n, v) for n, v in pairs]
+    return lambda pairs: [
+        (n, value(v) if callable(value) else value) if n.lower() == name.lower() else (n, v) for n, v in pairs
+    ]
 
 
 def fits_header(message):
-    return len(message) <= 1024 and all(" " <= letter <= "~" for letter in message)
+    return len(message) <= 1024 and all(" " <= letter <= "~" or letter == "\t" for letter in message)
 
 
 class Case(unittest.TestCase):

@@ -16,7 +16,10 @@ def questions(pool, identity):
         ("DeleteIdentityPool", {"IdentityPoolId": pool}),
         ("ListIdentities", {"IdentityPoolId": pool, "MaxResults": 1}),
         ("GetOpenIdTokenForDeveloperIdentity", {"IdentityPoolId": pool, "Logins": {DEVELOPER: "alice"}}),
-        ("GetOpenIdTokenForDeveloperIdentity", {"IdentityPoolId": pool, "Logins": {DEVELOPER: "alice"}, "IdentityId": identity}),
+        (
+            "GetOpenIdTokenForDeveloperIdentity",
+            {"IdentityPoolId": pool, "Logins": {DEVELOPER: "alice"}, "IdentityId": identity},
+        ),
         ("LookupDeveloperIdentity", {"IdentityPoolId": pool, "DeveloperUserIdentifier": "alice"}),
         ("LookupDeveloperIdentity", {"IdentityPoolId": pool, "IdentityId": identity}),
         ("MergeDeveloperIdentities", {"IdentityPoolId": pool} | merge),
@@ -36,7 +39,10 @@ class Foreign(Case):
         pool = self.alice.describe_identity_pool(IdentityPoolId=self.theirs)
         identity = self.alice.describe_identity(IdentityId=self.identity)
         users = self.alice.lookup_developer_identity(IdentityPoolId=self.theirs, IdentityId=self.identity)
-        return [{name: value for name, value in part.items() if name != "ResponseMetadata"} for part in (pool, identity, users)]
+        return [
+            {name: value for name, value in part.items() if name != "ResponseMetadata"}
+            for part in (pool, identity, users)
+        ]
 
     def same_answers(self, signer, ids, absent):
         """The same answers, but for the ids that were sent, and nothing of `ids` changed."""
@@ -75,9 +81,16 @@ class Foreign(Case):
         self.same_answers(signer, (self.theirs, self.identity), absent)
 
     def test_d1_lists_show_the_callers_region_and_tenant_only(self):
-        of = [client(account="333333333333"), client("eu-west-1", account="333333333333"), client(account="444444444444")]
+        of = [
+            client(account="333333333333"),
+            client("eu-west-1", account="333333333333"),
+            client(account="444444444444"),
+        ]
         made = [self.pool(of=each) for each in of]
-        listed = [[entry["IdentityPoolId"] for entry in each.list_identity_pools(MaxResults=60)["IdentityPools"]] for each in of]
+        listed = [
+            [entry["IdentityPoolId"] for entry in each.list_identity_pools(MaxResults=60)["IdentityPools"]]
+            for each in of
+        ]
         self.assertEqual(listed, [[pool] for pool in made])
 
     def test_the_account_number_is_in_the_tokens_arn(self):
@@ -128,7 +141,9 @@ class PageTokens(Case):
             self.assertRegex(token, r"^[A-Za-z0-9_-]+$")
             # It is good for its own question, twice.
             answers = [self.ask(operation, **own[operation], NextToken=token) for _ in range(2)]
-            self.assertEqual(*[{k: v for k, v in answer.items() if k not in ("ResponseMetadata", "NextToken")} for answer in answers])
+            self.assertEqual(
+                *[{k: v for k, v in answer.items() if k not in ("ResponseMetadata", "NextToken")} for answer in answers]
+            )
         refused = [
             ("list_identities", {"IdentityPoolId": other}, "list_identities"),
             ("list_identities", lists | {"HideDisabled": True}, "list_identities"),
@@ -145,7 +160,9 @@ class PageTokens(Case):
             with self.subTest(operation=operation, arguments=arguments, token=by):
                 function = getattr(of, operation)
                 text = "Invalid NextToken"
-                self.refused("InvalidParameterException", text, function, MaxResults=1, NextToken=tokens[by], **arguments)
+                self.refused(
+                    "InvalidParameterException", text, function, MaxResults=1, NextToken=tokens[by], **arguments
+                )
 
     def test_s12_a_garbled_token_is_refused(self):
         token = self.ask("list_identity_pools")["NextToken"]
