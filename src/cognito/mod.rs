@@ -14,9 +14,9 @@ pub mod wire;
 
 use std::net::IpAddr;
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
-use axum::body::Body;
+use axum::body::{Body, Bytes};
 use axum::extract::State;
 use axum::http::request::Parts;
 use axum::http::{HeaderMap, Request, header};
@@ -34,6 +34,10 @@ use crate::request::{ClientAddress, RequestId};
 /// What `X-Amz-Target` names before the operation; a longer form ends in it.
 const SERVICE: &str = "AWSCognitoIdentityService";
 
+/// What is read of a body that is too large, and how long, before its connection is closed.
+const MAX_DISCARDED: usize = 8 << 20;
+const DISCARD_TIMEOUT: Duration = Duration::from_secs(2);
+
 /// One request: what arrived, read but not parsed.
 struct Call<'a> {
     app: &'a App,
@@ -49,10 +53,7 @@ pub async fn handle(State(app): State<Arc<App>>, request: Request<Body>) -> Resp
     let (parts, body) = request.into_parts();
     let id = parts.extensions.get::<RequestId>().cloned().unwrap_or_default();
     let operation = operation(&parts.headers);
-    let result = match operation {
-        Some(operation) => answer(&app, &parts, body, operation).await,
-        None => Err(Fault::unknown_operation()),
-    };
+    let result = answer(&app, &parts, body, operation).await;
     let name = operation.unwrap_or("Unknown");
     let code = result.as_ref().map_or_else(|fault| fault.exception, |_| "OK");
     metrics::counter!("symbolon_requests_total", "operation" => name, "code" => code).increment(1);
@@ -89,13 +90,27 @@ fn operation(headers: &HeaderMap) -> Option<&'static str> {
     shapes::OPERATIONS.iter().find(|operation| **operation == name).copied()
 }
 
-async fn answer(app: &App, parts: &Parts, body: Body, operation: &'static str) -> Result<Vec<u8>, Fault> {
+/// Whether the request says that it is of the only protocol there is.
+fn speaks_json(headers: &HeaderMap) -> bool {
+    let mut types = headers.get_all(header::CONTENT_TYPE).iter();
+    let (Some(given), None) = (types.next().and_then(|value| value.to_str().ok()), types.next()) else { return false };
+    let media_type = given.split(';').next().unwrap_or_default().trim();
+    media_type.eq_ignore_ascii_case(wire::MEDIA_TYPE)
+}
+
+async fn answer(app: &App, parts: &Parts, body: Body, operation: Option<&'static str>) -> Result<Vec<u8>, Fault> {
     let ClientAddress(address) = parts.extensions.get().copied().unwrap_or_default();
-    app.limits.admit_address(address)?;
+    app.limits.admit_address(address).map_err(|error| Fault::from(error).closing())?;
+    // Before any other refusal: a connection with a body in it that nobody reads has to be closed, and that could hit
+    // the client while it is still sending, or with its next request under way.
+    let body = read(app, body).await?;
+    if !speaks_json(&parts.headers) {
+        return Err(Fault::unknown_protocol());
+    }
+    let operation = operation.ok_or_else(Fault::unknown_operation)?;
     if parts.headers.get(header::CONTENT_ENCODING).is_some_and(|encoding| encoding != "identity") {
         return Err(Fault::content_encoding());
     }
-    let body = read(app, body).await?;
     app.check_unsealed()?;
     let call = Call { app, parts, body: &body, address, operation };
     match tokio::time::timeout(app.config.server.handler_timeout, dispatch(&call)).await {
@@ -104,13 +119,31 @@ async fn answer(app: &App, parts: &Parts, body: Body, operation: &'static str) -
     }
 }
 
-async fn read(app: &App, body: Body) -> Result<axum::body::Bytes, Fault> {
+async fn read(app: &App, mut body: Body) -> Result<Bytes, Fault> {
     let limit = app.config.server.max_body_bytes;
-    match tokio::time::timeout(app.config.server.request_timeout, Limited::new(body, limit).collect()).await {
+    match tokio::time::timeout(app.config.server.request_timeout, Limited::new(&mut body, limit).collect()).await {
         Ok(Ok(body)) => Ok(body.to_bytes()),
-        Ok(Err(error)) if error.is::<LengthLimitError>() => Err(Fault::too_large(limit)),
-        Ok(Err(_)) | Err(_) => Err(Fault::incomplete_body()),
+        Ok(Err(error)) if error.is::<LengthLimitError>() => {
+            discard(&mut body).await;
+            Err(Fault::too_large(limit).closing())
+        }
+        Ok(Err(_)) | Err(_) => Err(Fault::incomplete_body().closing()),
     }
+}
+
+/// Reads on for a while, so that a client which sends too much comes to read why it is refused.
+async fn discard(body: &mut Body) {
+    let mut left = MAX_DISCARDED;
+    let reading = async {
+        while let Some(Ok(frame)) = body.frame().await {
+            let length = frame.data_ref().map_or(0, Bytes::len);
+            left = left.saturating_sub(length);
+            if left == 0 {
+                break;
+            }
+        }
+    };
+    let _ = tokio::time::timeout(DISCARD_TIMEOUT, reading).await;
 }
 
 /// The table of operations: who may call each, and what answers.
