@@ -26,6 +26,17 @@ pub struct Pool {
     pub settings: Settings,
 }
 
+/// Whose a pool id is: for commands, which may tell an operator what no caller may know.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Claim {
+    /// The tenant's number.
+    pub account_id: String,
+    /// The region.
+    pub region: String,
+    /// Whether the pool was deleted.
+    pub deleted: bool,
+}
+
 /// What can be configured on a pool.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Settings {
@@ -145,6 +156,20 @@ impl Pool {
         .await?
         .map(Row::pool)
         .transpose()
+    }
+
+    /// The tenant of the pool of this id, deleted or not, of any region. Pool ids are never used again.
+    ///
+    /// # Errors
+    /// If the database fails.
+    pub async fn claim(conn: &mut PgConnection, id: &PoolId) -> Result<Option<Claim>> {
+        let row = sqlx::query!(
+            r#"select account_id, region, deleted_at is not null as "deleted!" from identity_pools where pool_id = $1"#,
+            id.uuid
+        )
+        .fetch_optional(conn)
+        .await?;
+        Ok(row.map(|row| Claim { account_id: row.account_id, region: row.region, deleted: row.deleted }))
     }
 
     /// Makes a pool in `region` with the id drawn by the caller, so that a retry after a lost answer finds it again.
@@ -316,7 +341,11 @@ impl Pool {
 }
 
 impl Settings {
-    fn check(&self) -> Result<()> {
+    /// Checks what holds between settings.
+    ///
+    /// # Errors
+    /// [`Error::DeveloperProviderIsLoginKey`].
+    pub fn check(&self) -> Result<()> {
         match &self.developer_provider {
             Some(name) if self.providers.login_keys().contains(name.as_str()) => {
                 Err(Error::DeveloperProviderIsLoginKey)

@@ -117,6 +117,22 @@ impl AccessKey {
         Ok(Some(UsableKey { id: id.clone(), account_id, secret }))
     }
 
+    /// The tenant and the secret of a key, disabled or not: for comparing with what an operator wants.
+    ///
+    /// # Errors
+    /// If the database fails, or the secret cannot be opened.
+    pub async fn secret(conn: &mut PgConnection, seal: &Seal, id: &AccessKeyId) -> Result<Option<(AccountId, Secret)>> {
+        let row =
+            sqlx::query!("select account_id, secret_sealed from access_keys where access_key_id = $1", id.as_str())
+                .fetch_optional(conn)
+                .await?;
+        let Some((row, account_id)) = row.and_then(|row| AccountId::parse(&row.account_id).map(|id| (row, id))) else {
+            return Ok(None);
+        };
+        let secret = Secret(seal.open(place(id, &account_id), &row.secret_sealed)?);
+        Ok(Some((account_id, secret)))
+    }
+
     /// Makes a key with this id and secret; false if the id is taken.
     ///
     /// # Errors
