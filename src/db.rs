@@ -247,19 +247,29 @@ pub async fn migrations(conn: &mut PgConnection) -> Result<Vec<MigrationState>> 
 /// # Errors
 /// If the database fails.
 pub async fn schema(conn: &mut PgConnection) -> Result<Schema> {
+    // First, since a newer binary's migrations may have replaced those that this one knows.
+    if let Some(min_version) = min_version(conn).await?
+        && version_number(&min_version) > version_number(env!("CARGO_PKG_VERSION"))
+    {
+        return Ok(Schema::TooNew { min_version });
+    }
     let applied = applied(conn).await?;
     let migrator = migrator();
     let missing = migrator.iter().filter(|migration| !applied.contains(&migration.version)).count();
     if missing > 0 {
         return Ok(Schema::Behind { missing });
     }
-    if applied.iter().all(|version| migrator.version_exists(*version)) {
-        return Ok(Schema::Current);
+    let known = applied.iter().all(|version| migrator.version_exists(*version));
+    Ok(if known { Schema::Current } else { Schema::Newer })
+}
+
+async fn min_version(conn: &mut PgConnection) -> Result<Option<String>> {
+    let present: bool =
+        sqlx::query_scalar("select to_regclass('schema_compat') is not null").fetch_one(&mut *conn).await?;
+    if !present {
+        return Ok(None);
     }
-    let min_version: String =
-        sqlx::query_scalar("select min_version from schema_compat where id = 1").fetch_one(conn).await?;
-    let fits = version_number(&min_version) <= version_number(env!("CARGO_PKG_VERSION"));
-    Ok(if fits { Schema::Newer } else { Schema::TooNew { min_version } })
+    Ok(sqlx::query_scalar("select min_version from schema_compat where id = 1").fetch_optional(conn).await?)
 }
 
 async fn applied(conn: &mut PgConnection) -> Result<Vec<i64>> {
@@ -327,9 +337,10 @@ async fn make_lock_tables(conn: &mut PgConnection) -> Result<()> {
     Ok(())
 }
 
+/// Found out by the unique index, by the table, or by the type that comes with a table.
 fn made_meanwhile(error: &sqlx::Error) -> bool {
     let code = error.as_database_error().and_then(sqlx::error::DatabaseError::code);
-    matches!(code.as_deref(), Some("23505" | "42P07"))
+    matches!(code.as_deref(), Some("23505" | "42P07" | "42710"))
 }
 
 #[cfg(test)]

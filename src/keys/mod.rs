@@ -73,3 +73,14 @@ pub(crate) fn after(at: OffsetDateTime, by: Duration) -> OffsetDateTime {
 fn signed(duration: Duration) -> time::Duration {
     time::Duration::try_from(duration).unwrap_or(time::Duration::MAX)
 }
+
+#[cfg(test)]
+mod testing {
+    use super::Policy;
+    use crate::config::{Config, Environment};
+
+    /// The default schedule.
+    pub fn policy() -> Policy {
+        Policy::new(&Config::read(None, &Environment::new(), &[]).unwrap(), "https://id.example.com")
+    }
+}
