@@ -149,6 +149,14 @@ impl Drop for TestDb {
     }
 }
 
+impl std::ops::Deref for TestDb {
+    type Target = Db;
+
+    fn deref(&self) -> &Db {
+        &self.db
+    }
+}
+
 /// A ring of one master key, the same in every test.
 pub fn seal() -> Seal {
     Seal::from_text("c3ltYm9sb24gdGVzdCBtYXN0ZXIga2V5IG51bWJlcjE=").unwrap()

@@ -3,6 +3,7 @@
 
 mod harness;
 mod identities;
+mod keys;
 mod long_ids;
 mod merges;
 mod migrations;

@@ -6,7 +6,7 @@ use crate::harness::*;
 
 #[tokio::test]
 async fn four_migrators_at_once_migrate_exactly_once() {
-    for _ in 0..8 {
+    for _ in 0..5 {
         let empty = empty_db().await;
         let known = migrations(&mut *empty.conn().await).await.unwrap().len();
         let (a, b, c, d) = tokio::join!(migrate(&empty.db), migrate(&empty.db), migrate(&empty.db), migrate(&empty.db));

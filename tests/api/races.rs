@@ -6,18 +6,18 @@ use std::sync::Arc;
 use symbolon::error::{Error, Result};
 use symbolon::identities::identity::State;
 use symbolon::identities::merge::merge;
-use symbolon::identities::sign_in::{Change, SignedIn, sign_in};
+use symbolon::identities::sign_in::{Change, sign_in};
 use symbolon::identities::unlink::unlink;
-use symbolon::identities::{DeveloperUser, Identity, Login};
+use symbolon::identities::{Identity, Login};
 use symbolon::pools::Pool;
-use symbolon::retry;
 use uuid::Uuid;
 
 use crate::harness::*;
 
 /// Rounds in a pool in one route, and after them in one in many.
 const ROUNDS: usize = 200;
-const WIDE_ROUNDS: usize = 30;
+const WIDE_ROUNDS: usize = 20;
+const ALL: usize = ROUNDS + WIDE_ROUNDS;
 
 /// One call of a broker, on a connection of its own, to be run beside others.
 #[derive(Clone, Debug)]
@@ -33,29 +33,25 @@ use Call::{Delete, Merge, SignIn, Unlink};
 type Answer = Result<Option<Uuid>>;
 
 impl Call {
+    /// Tried once, as `retry!` would hide a deadlock: locks are taken in such an order that there is none.
     async fn run(self, db: Arc<TestDb>, pool: Pool) -> Answer {
-        let parse = |name: String| DeveloperUser::parse(name).unwrap();
+        let conn = &mut *db.conn().await;
         match self {
             SignIn(named, name) => {
-                let (named, user) = (named.map(|uuid| id_of(&pool, uuid)), parse(name));
-                retry!(db.db, |conn| { sign_in(conn, &pool, named.as_ref(), &user).await })
-                    .map(|SignedIn { identity, .. }| Some(identity))
+                let named = named.map(|uuid| id_of(&pool, uuid));
+                let signed_in = sign_in(conn, &pool, named.as_ref(), &user(&name)).await;
+                signed_in.map(|signed_in| Some(signed_in.identity))
             }
             Merge(source, destination) => {
-                let (source, destination) = (parse(source), parse(destination));
-                retry!(db.db, |conn| { merge(conn, &pool, &source, &destination, LOGINS).await }).map(Some)
+                merge(conn, &pool, &user(&source), &user(&destination), LOGINS).await.map(Some)
             }
-            Unlink(identity, name) => {
-                let user = parse(name);
-                retry!(db.db, |conn| { unlink(conn, &pool, identity, &user).await }).map(|()| None)
-            }
-            Delete(identity) => retry!(db.db, |conn| {
-                match Identity::find(conn, &pool, identity).await? {
-                    Some(found) => Identity::delete(conn, &pool, found.located()).await,
-                    None => Ok(()),
+            Unlink(identity, name) => unlink(conn, &pool, identity, &user(&name)).await.map(|()| None),
+            Delete(identity) => {
+                if let Some(found) = Identity::find(conn, &pool, identity).await? {
+                    Identity::delete(conn, &pool, found.located()).await?;
                 }
-            })
-            .map(|()| None),
+                Ok(None)
+            }
         }
     }
 }
@@ -74,7 +70,7 @@ impl Ring {
     }
 
     fn rounds(&self) -> impl Iterator<Item = (usize, &Pool)> {
-        (0..ROUNDS + WIDE_ROUNDS).map(|round| (round, &self.pools[usize::from(round >= ROUNDS)]))
+        (0..ALL).map(|round| (round, &self.pools[usize::from(round >= ROUNDS)]))
     }
 
     async fn race<const N: usize>(&self, pool: &Pool, calls: [Call; N]) -> [Answer; N] {
@@ -114,8 +110,6 @@ impl Ring {
     }
 }
 
-const ALL: usize = ROUNDS + WIDE_ROUNDS;
-
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn sixteen_callers_of_one_new_user_get_one_identity() {
     let db = Arc::new(busy_db(16).await);
@@ -125,7 +119,7 @@ async fn sixteen_callers_of_one_new_user_get_one_identity() {
         let (pool, name) = (&pools[usize::from(round >= 100)], format!("user {round}"));
         let calls = (0..16).map(|_| {
             let (db, pool, user) = (Arc::clone(&db), pool.clone(), user(&name));
-            async move { retry!(db.db, |conn| { sign_in(conn, &pool, None, &user).await }).unwrap() }
+            async move { sign_in(&mut *db.conn().await, &pool, None, &user).await.unwrap() }
         });
         let answers = together(calls.collect()).await;
         let first = answers[0].identity;

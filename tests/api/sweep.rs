@@ -11,7 +11,7 @@ use symbolon::retry;
 
 use crate::harness::*;
 
-const FENCE: Duration = Duration::from_secs(60);
+const FENCE: Duration = Duration::from_mins(1);
 
 /// Fills a pool with so many users, and half as many imported guests.
 async fn fill(conn: &mut PgConnection, pool: &Pool, users: i32) {
