@@ -1,33 +1,34 @@
 //! The database: its pool, which failures are worth another try, and the migrations.
 
-use std::sync::Mutex;
-use std::time::{Duration, Instant};
+mod connections;
+
+use std::time::Duration;
 
 use secrecy::ExposeSecret as _;
 use sqlx::migrate::Migrator;
-use sqlx::pool::PoolConnection;
-use sqlx::postgres::{PgConnectOptions, PgConnection, PgPool, PgPoolOptions};
-use sqlx::{ConnectOptions as _, Connection as _, Postgres};
+use sqlx::postgres::{PgConnectOptions, PgConnection};
+use sqlx::{ConnectOptions as _, Connection as _};
 
+pub use self::connections::Conn;
+use self::connections::Connections;
 use crate::config;
 use crate::error::{Error, Result};
-
-/// A connection that was idle for longer is asked whether it lives before it is used.
-const TEST_AFTER_IDLE: Duration = Duration::from_secs(5);
 
 /// At most so many tries of a whole transaction.
 const MAX_TRIES: u32 = 5;
 
-/// The pool of connections, and when one of them was last found broken.
+/// A transaction that takes longer has lost its server, however silently.
+pub const MAX_TRY: Duration = Duration::from_secs(10);
+
+/// The database: its address, and the connections that are kept open.
 #[derive(Debug)]
 pub struct Db {
-    pool: PgPool,
+    connections: Connections,
     options: PgConnectOptions,
-    broken_at: std::sync::Arc<Mutex<Option<Instant>>>,
 }
 
 impl Db {
-    /// A pool that connects when first asked.
+    /// A database that is connected to when first asked.
     ///
     /// # Errors
     /// If the URL is none.
@@ -40,50 +41,25 @@ impl Db {
             config.lock_timeout.as_millis(),
             config.statement_timeout.as_millis()
         );
-        let broken_at = std::sync::Arc::new(Mutex::new(None));
-        let seen = std::sync::Arc::clone(&broken_at);
-        let pool = PgPoolOptions::new()
-            .max_connections(config.pool_size)
-            .acquire_timeout(config.acquire_timeout)
-            .acquire_slow_threshold(config.acquire_timeout)
-            .test_before_acquire(false)
-            .after_connect(move |conn, _| {
-                let settings = settings.clone();
-                Box::pin(async move {
-                    sqlx::raw_sql(sqlx::AssertSqlSafe(settings)).execute(conn).await?;
-                    Ok(())
-                })
-            })
-            .before_acquire(move |conn, meta| {
-                // After one connection broke, those as old as it are likely to be dead too.
-                let suspect = lock(&seen).is_some_and(|broken: Instant| broken.elapsed() <= meta.age);
-                Box::pin(async move {
-                    if suspect || meta.idle_for > TEST_AFTER_IDLE {
-                        conn.ping().await?;
-                    }
-                    Ok(true)
-                })
-            })
-            .connect_lazy_with(options.clone());
-        Ok(Self { pool, options, broken_at })
+        let connections = Connections::new(options.clone(), settings, config.pool_size, config.acquire_timeout);
+        Ok(Self { connections, options })
     }
 
-    /// The pool's connections, as (in use, idle).
+    /// The connections kept, as (in use, idle).
     #[must_use]
     pub fn connections(&self) -> (u32, u32) {
-        let idle = u32::try_from(self.pool.num_idle()).unwrap_or(u32::MAX);
-        (self.pool.size().saturating_sub(idle), idle)
+        self.connections.count()
     }
 
-    /// A connection of the pool.
+    /// One of the connections kept.
     ///
     /// # Errors
     /// If none is free, or can be made, within `database.acquire_timeout`.
-    pub async fn acquire(&self) -> Result<PoolConnection<Postgres>> {
-        Ok(self.pool.acquire().await?)
+    pub async fn acquire(&self) -> Result<Conn> {
+        Ok(self.connections.acquire().await?)
     }
 
-    /// A connection outside the pool, without its time limits: for migrations and for waiting at start.
+    /// A connection beside those kept, without their time limits: for migrations and for waiting at start.
     ///
     /// # Errors
     /// If the database cannot be reached.
@@ -91,27 +67,25 @@ impl Db {
         self.options.connect().await
     }
 
-    /// Closes the pool once its connections are back.
+    /// Closes the connections kept.
     pub async fn close(&self) {
-        self.pool.close().await;
+        self.connections.close().await;
     }
 
     /// Whether the transaction that failed with `error` is to be tried again; if so, after a jittered pause.
-    pub async fn again(&self, tries: &mut Tries, mut conn: PoolConnection<Postgres>, error: &Error) -> bool {
-        let Error::Database(error) = error else { return false };
-        let Some(state) = retryable(error) else { return false };
-        if state.drops_connection {
-            lock(&self.broken_at).replace(Instant::now());
-            conn.close_on_drop();
+    pub async fn again(&self, tries: &mut Tries, conn: Conn, error: &Error) -> bool {
+        let retryable = match error {
+            Error::Database(error) => retryable(error),
+            _ => None,
+        };
+        match &retryable {
+            Some(state) if state.drops_connection => conn.give_up(),
+            _ => drop(conn),
         }
-        drop(conn);
+        let Some(state) = retryable else { return false };
         metrics::counter!("symbolon_db_retries_total", "sqlstate" => state.sqlstate).increment(1);
         tries.pause().await
     }
-}
-
-fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
 }
 
 /// Runs a block against a connection of the pool, again as a whole while its failure is a passing one.
@@ -123,20 +97,33 @@ macro_rules! retry {
         let db: &$crate::db::Db = &$db;
         let mut tries = $crate::db::Tries::default();
         loop {
-            let mut pooled = match db.acquire().await {
-                Ok(pooled) => pooled,
+            let mut held = match db.acquire().await {
+                Ok(held) => held,
                 Err(error) => break Err(error),
             };
             let result: $crate::error::Result<_> = {
-                let $conn: &mut sqlx::postgres::PgConnection = &mut pooled;
-                async { $body }.await
+                let $conn: &mut sqlx::postgres::PgConnection = &mut held;
+                $crate::db::bounded(async { $body }).await
             };
             match result {
-                Err(error) if db.again(&mut tries, pooled, &error).await => {}
-                result => break result,
+                Ok(value) => {
+                    held.give_back();
+                    break Ok(value);
+                }
+                Err(error) if db.again(&mut tries, held, &error).await => {}
+                Err(error) => break Err(error),
             }
         }
     }};
+}
+
+/// One try of a transaction, ended as a broken connection's is when the server says nothing for too long.
+///
+/// # Errors
+/// As the try.
+pub async fn bounded<T>(one_try: impl Future<Output = Result<T>>) -> Result<T> {
+    let silence = |_| Err(sqlx::Error::Io(std::io::ErrorKind::TimedOut.into()).into());
+    tokio::time::timeout(MAX_TRY, one_try).await.unwrap_or_else(silence)
 }
 
 /// How often a transaction has been tried.
