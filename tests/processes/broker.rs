@@ -273,7 +273,8 @@ impl Broker {
             reader.join().unwrap();
         }
         let said = self.said.lock().unwrap();
-        let of = |name| said.iter().filter(|(stream, _)| *stream == name).map(|(_, line)| format!("{line}\n")).collect();
+        let of =
+            |name| said.iter().filter(|(stream, _)| *stream == name).map(|(_, line)| format!("{line}\n")).collect();
         Ended { code: status.code(), stdout: of("out"), stderr: of("err") }
     }
 }

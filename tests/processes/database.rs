@@ -153,12 +153,11 @@ pub async fn add_developer(url: &str, key: &str) -> Client {
 /// Developer users with the unique part of their identities, as the rows have them.
 pub async fn users(url: &str) -> HashMap<String, String> {
     let mut conn = connect(url).await;
-    let rows = sqlx::query(
-        "select convert_from(substr(subject_key, 2), 'UTF8') as name, identity_id::text as id from logins",
-    )
-    .fetch_all(&mut conn)
-    .await
-    .unwrap();
+    let rows =
+        sqlx::query("select convert_from(substr(subject_key, 2), 'UTF8') as name, identity_id::text as id from logins")
+            .fetch_all(&mut conn)
+            .await
+            .unwrap();
     let count = rows.len();
     let users: HashMap<String, String> = rows.iter().map(|row| (row.get("name"), row.get("id"))).collect();
     assert_eq!(users.len(), count, "a user is registered twice");
