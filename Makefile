@@ -30,6 +30,9 @@ lint: ## formatting, lints, documentation, dependencies, offline query data
 	RUSTDOCFLAGS='-D warnings' cargo doc --locked --no-deps --document-private-items
 	.ci/check-queries
 
+bench: postgres ## what one token costs, against one bare signature
+	cargo bench --locked --bench tokens
+
 prepare: postgres ## make the offline query data (.sqlx) anew
 	.ci/with-postgres .ci/prepare-queries .sqlx
 

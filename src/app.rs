@@ -9,7 +9,6 @@ use time::OffsetDateTime;
 
 use crate::cache::{Cache, Moment};
 use crate::clock::Clock;
-use crate::cognito::caller::{Caller, RememberedKey};
 use crate::config::Config;
 use crate::db::Db;
 use crate::error::{Error, Result};
@@ -21,6 +20,7 @@ use crate::pools::Pool;
 use crate::retry;
 use crate::seal::Seal;
 use crate::tenants::AccessKey;
+use crate::tenants::remembered_key::RememberedKey;
 
 /// The running broker. Only doors (`cli`, `http`, `cognito`) see it; rooms take what they need.
 pub struct App {
@@ -42,7 +42,8 @@ pub struct App {
     pub makes_dev_keys: bool,
     /// Access keys in memory.
     pub access_keys: Cache<AccessKeyId, Arc<RememberedKey>>,
-    pools: Cache<(AccountId, PoolId), Arc<Pool>>,
+    /// Pools in memory, for issuing tokens only.
+    pub pools: Cache<(AccountId, PoolId), Arc<Pool>>,
     writes: AtomicU64,
     seal_state: RwLock<SealState>,
     uses: Mutex<HashMap<AccessKeyId, OffsetDateTime>>,
@@ -69,22 +70,6 @@ impl App {
             clock,
             seal,
         }
-    }
-
-    /// The caller's pool of this id, from memory if it is there.
-    ///
-    /// # Errors
-    /// [`Error::PoolNotFound`], or if the database fails.
-    pub async fn pool(&self, caller: &Caller, id: &str) -> Result<Arc<Pool>> {
-        let key = PoolId::parse(id).filter(|id| id.region == caller.region).map(|id| (caller.account_id.clone(), id));
-        let key = key.ok_or_else(|| Error::PoolNotFound(id.to_owned()))?;
-        if let Some(pool) = self.pools.get(&key, self.moment()) {
-            return Ok(pool);
-        }
-        let read_at = self.moment();
-        let pool = Arc::new(retry!(self.db, |conn| { caller.pool(conn, id).await })?);
-        self.pools.put(read_at, key, Arc::clone(&pool));
-        Ok(pool)
     }
 
     /// What this replica knows of changes to small tables now; nothing past the fence.

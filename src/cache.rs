@@ -7,7 +7,7 @@ use std::time::Duration;
 const CAPACITY: u64 = 10_000;
 
 /// No row, and no key derived from one, is kept for longer.
-const MAX_AGE: Duration = Duration::from_secs(300);
+const MAX_AGE: Duration = Duration::from_mins(5);
 
 /// What this replica knew of changes at some moment: the epoch of its last poll, and its own writes since it started.
 /// Rows read at another moment than now are not used again.

@@ -122,17 +122,24 @@ pub async fn seal_state(conn: &mut PgConnection, seal: &Seal) -> Result<SealStat
 /// # Errors
 /// If the database fails.
 pub async fn unseal(conn: &mut PgConnection, seal: &Seal) -> Result<SealState> {
-    let state = seal_state(conn, seal).await?;
+    let state = seal_state(&mut *conn, seal).await?;
     if state == SealState::Unsealed {
         let key_id = seal.primary_id();
         let canary = seal.seal_under(&key_id, canary_place(&key_id), CANARY)?;
-        sqlx::query!(
+        let mut tx = sqlx::Connection::begin(conn).await?;
+        let recorded = sqlx::query!(
             "insert into seal_keys (key_id, canary) values ($1, $2) on conflict (key_id) do nothing",
             key_id,
             canary
         )
-        .execute(conn)
-        .await?;
+        .execute(&mut *tx)
+        .await?
+        .rows_affected()
+            > 0;
+        if recorded {
+            bump_epoch(&mut tx).await?;
+        }
+        tx.commit().await?;
     }
     Ok(state)
 }

@@ -19,6 +19,7 @@ pub mod error;
 pub mod ids;
 pub mod installation;
 pub mod limits;
+pub mod request;
 pub mod seal;
 pub mod sigv4;
 pub mod telemetry;

@@ -1,5 +1,7 @@
 //! `symbolon migrate`: apply the missing migrations, or show which there are.
 
+use std::fmt::Write as _;
+
 use serde::Serialize;
 
 use super::session::Session;
@@ -51,7 +53,7 @@ pub async fn run(session: Session, args: Args) -> Result<(), Failure> {
         };
         let mut text: String = status.migrations.iter().map(line).collect();
         if !args.status {
-            text.push_str(&format!("{} applied now\n", status.applied_now));
+            let _ = writeln!(text, "{} applied now", status.applied_now);
         }
         text
     })

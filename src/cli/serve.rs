@@ -71,7 +71,7 @@ async fn wait_for(db: &Db, patience: Duration) -> Result<PgConnection, Failure> 
         }
         if told.is_none_or(|told: Instant| told.elapsed() >= Duration::from_secs(5)) {
             told = Some(Instant::now());
-            let left = (patience - waited).as_secs();
+            let left = patience.saturating_sub(waited).as_secs();
             tracing::warn!(%error, "waiting for the database, {left} s more");
         }
         tokio::time::sleep(Duration::from_millis(500)).await;

@@ -1,7 +1,7 @@
 //! Who is asking: from a signature to a verified caller, whose pools it may then find.
 
 use std::net::IpAddr;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 
 use axum::http::request::Parts;
 use sqlx::postgres::PgConnection;
@@ -12,8 +12,9 @@ use crate::error::{Error, Result};
 use crate::ids::{AccessKeyId, AccountId, PoolId, Region};
 use crate::pools::Pool;
 use crate::retry;
-use crate::sigv4::{self, Refusal, Rules, Service, SigningKey, Timely};
+use crate::sigv4::{self, Refusal, Rules, Service, Timely};
 use crate::tenants::access_key::{self, AccessKey, Secret, UsableKey};
+use crate::tenants::remembered_key::RememberedKey;
 use crate::tenants::tenant::Tenant;
 
 /// A caller whose signature was verified.
@@ -37,6 +38,22 @@ impl Caller {
         let parsed = PoolId::parse(id).filter(|id| id.region == self.region).ok_or_else(not_found)?;
         Pool::find(conn, &self.account_id, &parsed).await?.ok_or_else(not_found)
     }
+
+    /// The same from memory, if it is there: for issuing tokens.
+    ///
+    /// # Errors
+    /// [`Error::PoolNotFound`], or if the database fails.
+    pub async fn remembered_pool(&self, app: &App, id: &str) -> Result<Arc<Pool>> {
+        let key = PoolId::parse(id).map(|id| (self.account_id.clone(), id));
+        let key = key.filter(|(_, id)| id.region == self.region).ok_or_else(|| Error::PoolNotFound(id.to_owned()))?;
+        if let Some(pool) = app.pools.get(&key, app.moment()) {
+            return Ok(pool);
+        }
+        let read_at = app.moment();
+        let pool = Arc::new(retry!(app.db, |conn| { self.pool(conn, id).await })?);
+        app.pools.put(read_at, key, Arc::clone(&pool));
+        Ok(pool)
+    }
 }
 
 /// Someone who did not sign, as the operations for anyone do not ask for it.
@@ -55,37 +72,6 @@ impl Visitor {
         let not_found = || Error::PoolNotFound(id.to_owned());
         let parsed = PoolId::parse(id).ok_or_else(not_found)?;
         Pool::find_public(conn, &parsed).await?.ok_or_else(not_found)
-    }
-}
-
-/// An access key kept in memory, with the signing keys derived from it.
-#[derive(Debug)]
-pub struct RememberedKey {
-    key: UsableKey,
-    derived: Mutex<Vec<(String, Region, SigningKey)>>,
-}
-
-/// Signing keys kept for one access key: a new day, or another region, needs another.
-const MAX_DERIVED: usize = 16;
-
-impl RememberedKey {
-    fn new(key: UsableKey) -> Self {
-        Self { key, derived: Mutex::new(Vec::new()) }
-    }
-
-    fn signing_key(&self, presented: &Timely<'_>) -> SigningKey {
-        let (date, region) = (presented.date(), presented.region());
-        let mut derived = self.derived.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some((_, _, key)) = derived.iter().find(|(d, r, _)| d == date && r == region) {
-            return key.clone();
-        }
-        let service = presented.service().name;
-        let key = SigningKey::derive(self.key.secret.expose(), date, region.as_str(), service);
-        if derived.len() >= MAX_DERIVED {
-            derived.clear();
-        }
-        derived.push((date.to_owned(), region.clone(), key.clone()));
-        key
     }
 }
 

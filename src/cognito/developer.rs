@@ -42,7 +42,7 @@ pub struct TokenOutput {
 /// `GetOpenIdTokenForDeveloperIdentity`: the identity of the caller's user, found or made, and a token for it.
 pub async fn get_open_id_token(app: &App, caller: Caller, mut input: TokenInput) -> Result<TokenOutput> {
     let lifetime = app.token_lifetime(input.token_duration)?;
-    let pool = app.pool(&caller, &input.identity_pool_id).await?;
+    let pool = caller.remembered_pool(app, &input.identity_pool_id).await?;
     let user = developer_user(app, &caller, &pool, &mut input.logins).await?;
     let named = match &input.identity_id {
         Some(text) => Some(IdentityId::parse(text).ok_or_else(|| Error::IdentityNotFound(text.clone()))?),

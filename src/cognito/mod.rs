@@ -1,22 +1,22 @@
 //! The Amazon Cognito Identity API over AWS JSON 1.1: `POST /` with `X-Amz-Target`, and the table of its operations.
 
 pub mod caller;
-pub mod developer;
+mod developer;
 pub mod fault;
-pub mod identities;
+mod identities;
 pub mod json;
 pub mod model;
-pub mod origin;
-pub mod pools;
+mod origin;
+mod pools;
 pub mod shapes;
 pub mod validate;
 pub mod wire;
 
 use std::net::IpAddr;
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
-use axum::body::Body;
+use axum::body::{Body, Bytes};
 use axum::extract::State;
 use axum::http::request::Parts;
 use axum::http::{HeaderMap, Request, header};
@@ -29,10 +29,14 @@ use self::caller::{Caller, Visitor};
 use self::fault::Fault;
 use crate::app::App;
 use crate::error::{Error, Result};
-use crate::http::{ClientAddress, RequestId};
+use crate::request::{ClientAddress, RequestId};
 
 /// What `X-Amz-Target` names before the operation; a longer form ends in it.
 const SERVICE: &str = "AWSCognitoIdentityService";
+
+/// What is read of a body that is too large, and how long, before its connection is closed.
+const MAX_DISCARDED: usize = 8 << 20;
+const DISCARD_TIMEOUT: Duration = Duration::from_secs(2);
 
 /// One request: what arrived, read but not parsed.
 struct Call<'a> {
@@ -49,10 +53,7 @@ pub async fn handle(State(app): State<Arc<App>>, request: Request<Body>) -> Resp
     let (parts, body) = request.into_parts();
     let id = parts.extensions.get::<RequestId>().cloned().unwrap_or_default();
     let operation = operation(&parts.headers);
-    let result = match operation {
-        Some(operation) => answer(&app, &parts, body, operation).await,
-        None => Err(Fault::unknown_operation()),
-    };
+    let result = answer(&app, &parts, body, operation).await;
     let name = operation.unwrap_or("Unknown");
     let code = result.as_ref().map_or_else(|fault| fault.exception, |_| "OK");
     metrics::counter!("symbolon_requests_total", "operation" => name, "code" => code).increment(1);
@@ -69,15 +70,11 @@ fn report(fault: &Fault, operation: &str, id: &RequestId) {
         metrics::counter!("symbolon_denials_total", "reason" => reason).increment(1);
     }
     let (exception, request_id) = (fault.exception, id.as_str());
-    match &fault.cause {
-        Some(cause) => tracing::error!(%cause, operation, exception, request_id, "request failed"),
-        None => tracing::info!(
-            operation,
-            exception,
-            request_id,
-            message = fault.message.as_deref().unwrap_or_default(),
-            "request refused"
-        ),
+    if let Some(cause) = &fault.cause {
+        tracing::error!(%cause, operation, exception, request_id, "request failed");
+    } else {
+        let reason = fault.message.as_deref().unwrap_or_default();
+        tracing::info!(operation, exception, request_id, reason, "request refused");
     }
 }
 
@@ -93,13 +90,27 @@ fn operation(headers: &HeaderMap) -> Option<&'static str> {
     shapes::OPERATIONS.iter().find(|operation| **operation == name).copied()
 }
 
-async fn answer(app: &App, parts: &Parts, body: Body, operation: &'static str) -> Result<Vec<u8>, Fault> {
+/// Whether the request says that it is of the only protocol there is.
+fn speaks_json(headers: &HeaderMap) -> bool {
+    let mut types = headers.get_all(header::CONTENT_TYPE).iter();
+    let (Some(given), None) = (types.next().and_then(|value| value.to_str().ok()), types.next()) else { return false };
+    let media_type = given.split(';').next().unwrap_or_default().trim();
+    media_type.eq_ignore_ascii_case(wire::MEDIA_TYPE)
+}
+
+async fn answer(app: &App, parts: &Parts, body: Body, operation: Option<&'static str>) -> Result<Vec<u8>, Fault> {
     let ClientAddress(address) = parts.extensions.get().copied().unwrap_or_default();
-    app.limits.admit_address(address)?;
+    app.limits.admit_address(address).map_err(|error| Fault::from(error).closing())?;
+    // Before any other refusal: a connection with a body in it that nobody reads has to be closed, and that could hit
+    // the client while it is still sending, or with its next request under way.
+    let body = read(app, body).await?;
+    if !speaks_json(&parts.headers) {
+        return Err(Fault::unknown_protocol());
+    }
+    let operation = operation.ok_or_else(Fault::unknown_operation)?;
     if parts.headers.get(header::CONTENT_ENCODING).is_some_and(|encoding| encoding != "identity") {
         return Err(Fault::content_encoding());
     }
-    let body = read(app, body).await?;
     app.check_unsealed()?;
     let call = Call { app, parts, body: &body, address, operation };
     match tokio::time::timeout(app.config.server.handler_timeout, dispatch(&call)).await {
@@ -108,16 +119,35 @@ async fn answer(app: &App, parts: &Parts, body: Body, operation: &'static str) -
     }
 }
 
-async fn read(app: &App, body: Body) -> Result<axum::body::Bytes, Fault> {
+async fn read(app: &App, mut body: Body) -> Result<Bytes, Fault> {
     let limit = app.config.server.max_body_bytes;
-    match tokio::time::timeout(app.config.server.request_timeout, Limited::new(body, limit).collect()).await {
+    match tokio::time::timeout(app.config.server.request_timeout, Limited::new(&mut body, limit).collect()).await {
         Ok(Ok(body)) => Ok(body.to_bytes()),
-        Ok(Err(error)) if error.is::<LengthLimitError>() => Err(Fault::too_large(limit)),
-        Ok(Err(_)) | Err(_) => Err(Fault::incomplete_body()),
+        Ok(Err(error)) if error.is::<LengthLimitError>() => {
+            discard(&mut body).await;
+            Err(Fault::too_large(limit).closing())
+        }
+        Ok(Err(_)) | Err(_) => Err(Fault::incomplete_body().closing()),
     }
 }
 
+/// Reads on for a while, so that a client which sends too much comes to read why it is refused.
+async fn discard(body: &mut Body) {
+    let mut left = MAX_DISCARDED;
+    let reading = async {
+        while let Some(Ok(frame)) = body.frame().await {
+            let length = frame.data_ref().map_or(0, Bytes::len);
+            left = left.saturating_sub(length);
+            if left == 0 {
+                break;
+            }
+        }
+    };
+    let _ = tokio::time::timeout(DISCARD_TIMEOUT, reading).await;
+}
+
 /// The table of operations: who may call each, and what answers.
+#[expect(clippy::match_same_arms, reason = "the operations of the model that this version lacks are listed, too")]
 async fn dispatch(call: &Call<'_>) -> Result<Vec<u8>, Fault> {
     match call.operation {
         "CreateIdentityPool" => signed(call, pools::create).await,
@@ -130,24 +160,27 @@ async fn dispatch(call: &Call<'_>) -> Result<Vec<u8>, Fault> {
         "DescribeIdentity" => signed(call, identities::describe).await,
         "ListIdentities" => signed(call, identities::list).await,
         "DeleteIdentities" => signed(call, identities::delete).await,
-        "UnlinkIdentity" => not_yet(),
 
         "GetOpenIdTokenForDeveloperIdentity" => signed(call, developer::get_open_id_token).await,
         "LookupDeveloperIdentity" => signed(call, developer::lookup).await,
         "MergeDeveloperIdentities" => signed(call, developer::merge).await,
         "UnlinkDeveloperIdentity" => signed(call, developer::unlink).await,
 
-        "GetOpenIdToken" | "GetCredentialsForIdentity" => not_yet(),
-        "GetIdentityPoolRoles" | "SetIdentityPoolRoles" => not_yet(),
-        "GetPrincipalTagAttributeMap" | "SetPrincipalTagAttributeMap" => not_yet(),
-        "TagResource" | "UntagResource" | "ListTagsForResource" => not_yet(),
+        // Of the service model, and not in this version.
+        "UnlinkIdentity"
+        | "GetOpenIdToken"
+        | "GetCredentialsForIdentity"
+        | "GetIdentityPoolRoles"
+        | "SetIdentityPoolRoles"
+        | "GetPrincipalTagAttributeMap"
+        | "SetPrincipalTagAttributeMap"
+        | "TagResource"
+        | "UntagResource"
+        | "ListTagsForResource" => Err(Fault::unknown_operation()),
+
+        // No other name gets here: `operation` knows those of the model.
         _ => Err(Fault::unknown_operation()),
     }
-}
-
-/// An operation that this version does not have.
-fn not_yet() -> Result<Vec<u8>, Fault> {
-    Err(Fault::unknown_operation())
 }
 
 /// Runs an operation that needs a verified caller.

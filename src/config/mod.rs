@@ -4,7 +4,7 @@
 
 mod rules;
 
-pub use rules::{issuer as issuer_problems, network};
+pub use rules::{MAX_PUBLISHED_KEYS, issuer as issuer_problems, network};
 
 use std::collections::BTreeMap;
 use std::fmt;

@@ -34,8 +34,7 @@ async fn readyz(State(admin): State<Admin>) -> Response {
     if reasons.is_empty() {
         return "ready\n".into_response();
     }
-    let lines: String = reasons.iter().map(|reason| format!("{reason}\n")).collect();
-    (StatusCode::SERVICE_UNAVAILABLE, lines).into_response()
+    (StatusCode::SERVICE_UNAVAILABLE, reasons.join("\n") + "\n").into_response()
 }
 
 /// Why the broker should get no requests now.

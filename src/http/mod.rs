@@ -22,45 +22,11 @@ use crate::cognito::fault::Fault;
 use crate::cognito::{self, wire};
 use crate::config::network;
 use crate::error::Error;
-
-/// The request id that answers and logs carry: a random UUID.
-#[derive(Clone, Debug)]
-pub struct RequestId(HeaderValue);
-
-impl RequestId {
-    /// As text.
-    #[must_use]
-    pub fn as_str(&self) -> &str {
-        self.0.to_str().unwrap_or_default()
-    }
-
-    /// As a header's value.
-    #[must_use]
-    pub fn header(&self) -> HeaderValue {
-        self.0.clone()
-    }
-}
-
-impl Default for RequestId {
-    fn default() -> Self {
-        let id = uuid::Uuid::new_v4().to_string();
-        Self(HeaderValue::try_from(id).unwrap_or_else(|_| HeaderValue::from_static("-")))
-    }
-}
+use crate::request::{ClientAddress, RequestId};
 
 /// The peer of a connection, as the listener saw it.
 #[derive(Clone, Copy, Debug)]
 pub struct Peer(pub SocketAddr);
-
-/// Where a request came from: the peer, or what a trusted proxy says of it.
-#[derive(Clone, Copy, Debug)]
-pub struct ClientAddress(pub IpAddr);
-
-impl Default for ClientAddress {
-    fn default() -> Self {
-        Self(IpAddr::from([0, 0, 0, 0]))
-    }
-}
 
 /// The public listener.
 pub fn router(app: &Arc<App>) -> Router {
@@ -75,7 +41,7 @@ pub fn router(app: &Arc<App>) -> Router {
             answer_header("x-amzn-errormessage"),
             header::DATE,
         ])
-        .max_age(std::time::Duration::from_secs(172_800));
+        .max_age(std::time::Duration::from_hours(48));
     Router::new()
         .route("/", post(cognito::handle))
         .route("/.well-known/openid-configuration", get(openid::discovery))

@@ -184,14 +184,16 @@ impl Pool {
         limit: u32,
     ) -> Result<Self> {
         settings.check()?;
-        if let Some(pool) = Self::find(conn, account_id, id).await? {
-            return Ok(pool);
-        }
         let mut tx = sqlx::Connection::begin(conn).await?;
         // The tenant's row makes its creations wait for each other, so that the count below holds.
         sqlx::query!("select status from tenants where account_id = $1 for no key update", account_id.as_str())
             .fetch_one(&mut *tx)
             .await?;
+        // Only now: the try whose answer was lost may have been committing until the lock was got.
+        if let Some(pool) = Self::find(&mut tx, account_id, id).await? {
+            tx.rollback().await?;
+            return Ok(pool);
+        }
         let pools = sqlx::query_scalar!(
             r#"select count(*) as "count!" from identity_pools where account_id = $1 and deleted_at is null"#,
             account_id.as_str()
@@ -239,7 +241,8 @@ impl Pool {
     /// Replaces the settings as `change` says, with the row locked, so that no update is lost.
     ///
     /// # Errors
-    /// [`Error::PoolNotFound`] if the pool was deleted meanwhile, or what `change` and [`Settings`] refuse.
+    /// [`Error::PoolNotFound`] if the pool was deleted meanwhile, [`Error::DeveloperProviderImmutable`], or what `change`
+    /// and [`Settings`] refuse.
     pub async fn update(
         self,
         conn: &mut PgConnection,
@@ -259,6 +262,11 @@ impl Pool {
         let pool = current.ok_or_else(|| Error::PoolNotFound(self.id.to_string()))?;
         let settings = change(pool.settings.clone())?;
         settings.check()?;
+        // Its logins are numbered by this name for ever.
+        if pool.settings.developer_provider.is_some() && settings.developer_provider != pool.settings.developer_provider
+        {
+            return Err(Error::DeveloperProviderImmutable);
+        }
         sqlx::query!(
             "update identity_pools set name = $2, allow_unauthenticated = $3, allow_classic = $4,
                     developer_provider = $5, providers = $6, tags = $7, modified_at = now()

@@ -145,6 +145,7 @@ impl AccessKey {
         secret: &Secret,
     ) -> Result<bool> {
         let sealed = seal.seal(place(id, account_id), secret.expose())?;
+        let mut tx = sqlx::Connection::begin(conn).await?;
         let made = sqlx::query!(
             "insert into access_keys (access_key_id, account_id, secret_sealed) values ($1, $2, $3)
              on conflict (access_key_id) do nothing",
@@ -152,13 +153,14 @@ impl AccessKey {
             account_id.as_str(),
             sealed
         )
-        .execute(&mut *conn)
+        .execute(&mut *tx)
         .await?
         .rows_affected()
             > 0;
         if made {
-            installation::bump_epoch(conn).await?;
+            installation::bump_epoch(&mut tx).await?;
         }
+        tx.commit().await?;
         Ok(made)
     }
 
@@ -174,17 +176,19 @@ impl AccessKey {
         secret: &Secret,
     ) -> Result<bool> {
         let sealed = seal.seal(place(id, account_id), secret.expose())?;
+        let mut tx = sqlx::Connection::begin(conn).await?;
         let found = sqlx::query!(
             "update access_keys set secret_sealed = $3 where access_key_id = $1 and account_id = $2",
             id.as_str(),
             account_id.as_str(),
             sealed
         )
-        .execute(&mut *conn)
+        .execute(&mut *tx)
         .await?
         .rows_affected()
             > 0;
-        installation::bump_epoch(conn).await?;
+        installation::bump_epoch(&mut tx).await?;
+        tx.commit().await?;
         Ok(found)
     }
 
@@ -219,13 +223,15 @@ impl AccessKey {
     /// # Errors
     /// If the database fails.
     pub async fn set_status(conn: &mut PgConnection, id: &AccessKeyId, status: Status) -> Result<bool> {
+        let mut tx = sqlx::Connection::begin(conn).await?;
         let found =
             sqlx::query!("update access_keys set status = $2 where access_key_id = $1", id.as_str(), status as i16)
-                .execute(&mut *conn)
+                .execute(&mut *tx)
                 .await?
                 .rows_affected()
                 > 0;
-        installation::bump_epoch(conn).await?;
+        installation::bump_epoch(&mut tx).await?;
+        tx.commit().await?;
         Ok(found)
     }
 
@@ -234,12 +240,14 @@ impl AccessKey {
     /// # Errors
     /// If the database fails.
     pub async fn delete(conn: &mut PgConnection, id: &AccessKeyId) -> Result<bool> {
+        let mut tx = sqlx::Connection::begin(conn).await?;
         let found = sqlx::query!("delete from access_keys where access_key_id = $1", id.as_str())
-            .execute(&mut *conn)
+            .execute(&mut *tx)
             .await?
             .rows_affected()
             > 0;
-        installation::bump_epoch(conn).await?;
+        installation::bump_epoch(&mut tx).await?;
+        tx.commit().await?;
         Ok(found)
     }
 
@@ -294,15 +302,19 @@ impl AccessKey {
             }
             let sealed = seal.seal(place(&id, &account), &seal.open(place(&id, &account), &row.secret_sealed)?)?;
             // A key that changed meanwhile was sealed by its writer.
-            resealed += sqlx::query!(
+            let mut tx = sqlx::Connection::begin(&mut *conn).await?;
+            let changed = sqlx::query!(
                 "update access_keys set secret_sealed = $3 where access_key_id = $1 and secret_sealed = $2",
                 row.access_key_id,
                 row.secret_sealed,
                 sealed
             )
-            .execute(&mut *conn)
+            .execute(&mut *tx)
             .await?
             .rows_affected();
+            installation::bump_epoch(&mut tx).await?;
+            tx.commit().await?;
+            resealed += changed;
         }
         Ok(resealed)
     }

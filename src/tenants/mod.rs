@@ -1,6 +1,7 @@
 //! Tenants and their developer credentials.
 
 pub mod access_key;
+pub mod remembered_key;
 pub mod tenant;
 
 pub use access_key::AccessKey;

@@ -1,5 +1,6 @@
 //! The files of a dev data folder: the env file, the effective configuration and the master key.
 
+use std::fmt::Write as _;
 use std::fs::{self, OpenOptions};
 use std::io::Write as _;
 use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _};
@@ -70,7 +71,7 @@ impl Folder {
         ];
         let mut text = "# Written by `symbolon dev` at every start. Use it with: . env\n".to_owned();
         for (name, value) in variables {
-            text.push_str(&format!("export {name}={}\n", quoted(value)));
+            let _ = writeln!(text, "export {name}={}", quoted(value));
         }
         // Left over from another account, these would override or spoil the credentials above.
         text.push_str("unset AWS_SESSION_TOKEN AWS_PROFILE\n");

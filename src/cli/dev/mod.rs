@@ -88,7 +88,7 @@ pub async fn run(session: Session, args: Args) -> Result<(), Failure> {
             ),
         ));
     }
-    let mut sources = sources(session);
+    let mut sources = sources(&session);
     telemetry::log(&Config::read(&sources)?.telemetry);
     let stop = broker::termination()?;
     let listeners = Listeners::bind(args.listen, args.admin_listen).await?;
@@ -137,7 +137,7 @@ pub async fn run(session: Session, args: Args) -> Result<(), Failure> {
 
 /// The environment's settings, but for those that name another database or installation: a shell that has read an env
 /// file, or works on another project, must not redirect dev mode.
-fn sources(session: Session) -> Sources<'static> {
+fn sources(session: &Session) -> Sources<'static> {
     let mut sources = session.sources();
     for name in ["DATABASE_URL", "SYMBOLON_CONFIG", "SYMBOLON_MASTER_KEY", "SYMBOLON_MASTER_KEY_FILE"] {
         sources.env.remove(name);
@@ -243,7 +243,7 @@ async fn supervise(postgres: Option<&mut Postgres>) -> Failure {
     let mut restarts: Vec<Instant> = Vec::new();
     loop {
         let died = postgres.exited().await;
-        restarts.retain(|at| at.elapsed() < Duration::from_secs(60));
+        restarts.retain(|at| at.elapsed() < Duration::from_mins(1));
         if restarts.len() >= MAX_RESTARTS {
             return Failure::new(4, format!("the private Postgres ends again and again: {died}"));
         }

@@ -1,0 +1,174 @@
+//! The database: how it is asked, which failures are worth another try, and its migrations.
+
+mod migration;
+mod pool;
+
+use std::time::Duration;
+
+use secrecy::ExposeSecret as _;
+use sqlx::ConnectOptions as _;
+use sqlx::postgres::{PgConnectOptions, PgConnection};
+
+pub use self::migration::{MigrationState, Schema, migrate, migrations, schema};
+pub use self::pool::Lease;
+use crate::config;
+use crate::error::{Error, Result};
+
+/// At most so many tries of a whole transaction.
+const MAX_TRIES: u32 = 5;
+
+/// A database and its pool of connections.
+#[derive(Debug)]
+pub struct Db {
+    pool: pool::Pool,
+    options: PgConnectOptions,
+}
+
+impl Db {
+    /// A pool that connects when first asked.
+    ///
+    /// # Errors
+    /// If the URL is none.
+    pub fn new(config: &config::Database) -> Result<Self, sqlx::Error> {
+        let options: PgConnectOptions =
+            config.url.expose_secret().parse::<PgConnectOptions>()?.application_name("symbolon");
+        let settings = format!(
+            "set default_transaction_isolation = 'read committed'; set lock_timeout = {}; set statement_timeout = {}; \
+             set idle_in_transaction_session_timeout = '30s'",
+            config.lock_timeout.as_millis(),
+            config.statement_timeout.as_millis()
+        );
+        let pool = pool::Pool::new(options.clone(), settings, config.pool_size, config.acquire_timeout);
+        Ok(Self { pool, options })
+    }
+
+    /// The pool's connections, as (in use, idle).
+    #[must_use]
+    pub fn connections(&self) -> (u32, u32) {
+        self.pool.connections()
+    }
+
+    /// A connection of the pool.
+    ///
+    /// # Errors
+    /// If none is free, or can be made, within `database.acquire_timeout`.
+    pub async fn acquire(&self) -> Result<Lease> {
+        Ok(self.pool.acquire().await?)
+    }
+
+    /// A connection outside the pool, without its time limits: for migrations and for waiting at start.
+    ///
+    /// # Errors
+    /// If the database cannot be reached.
+    pub async fn connect(&self) -> Result<PgConnection, sqlx::Error> {
+        self.options.connect().await
+    }
+
+    /// Closes the pool once its connections are back.
+    pub async fn close(&self) {
+        self.pool.close().await;
+    }
+
+    /// Whether the transaction that failed with `error` is to be tried again; if so, after a jittered pause.
+    pub async fn again(&self, tries: &mut Tries, lease: Lease, error: &Error) -> bool {
+        let Error::Database(error) = error else { return false };
+        let Some(state) = retryable(error) else { return false };
+        if state.drops_connection {
+            lease.discard();
+        } else {
+            drop(lease);
+        }
+        metrics::counter!("symbolon_db_retries_total", "sqlstate" => state.sqlstate).increment(1);
+        tries.pause().await
+    }
+}
+
+/// Runs a block against a connection of the pool, again as a whole while its failure is a passing one.
+///
+/// `retry!(app.db, |conn| { … })` is a `Result`; `conn` is a `&mut PgConnection`, and `?` leaves the block.
+#[macro_export]
+macro_rules! retry {
+    ($db:expr, |$conn:ident| $body:block) => {{
+        let db: &$crate::db::Db = &$db;
+        let mut tries = $crate::db::Tries::default();
+        loop {
+            let mut lease = match db.acquire().await {
+                Ok(lease) => lease,
+                Err(error) => break Err(error),
+            };
+            let result: $crate::error::Result<_> = {
+                let $conn: &mut sqlx::postgres::PgConnection = &mut lease;
+                async { $body }.await
+            };
+            match result {
+                Ok(value) => {
+                    lease.settle();
+                    break Ok(value);
+                }
+                Err(error) if db.again(&mut tries, lease, &error).await => {}
+                Err(error) => break Err(error),
+            }
+        }
+    }};
+}
+
+/// How often a transaction has been tried.
+#[derive(Debug, Default)]
+pub struct Tries(u32);
+
+impl Tries {
+    /// Waits before the next try, at random up to a bound that doubles (full jitter); false if there is none left.
+    pub async fn pause(&mut self) -> bool {
+        self.0 += 1;
+        if self.0 >= MAX_TRIES {
+            return false;
+        }
+        let bound = 20_u64 << self.0;
+        let random = crate::ids::random::<2>().map_or(0, u16::from_be_bytes);
+        tokio::time::sleep(Duration::from_millis(bound * u64::from(random) / u64::from(u16::MAX))).await;
+        true
+    }
+}
+
+struct Retryable {
+    sqlstate: String,
+    drops_connection: bool,
+}
+
+/// Serialization failures, deadlocks, lock time-outs, shutdowns, full servers, a standby, and broken connections;
+/// never a cancelled statement, a full disk or a violated constraint, and never a pool without a free connection.
+fn retryable(error: &sqlx::Error) -> Option<Retryable> {
+    match error {
+        sqlx::Error::Io(_) | sqlx::Error::WorkerCrashed => {
+            Some(Retryable { sqlstate: "io".to_owned(), drops_connection: true })
+        }
+        sqlx::Error::Database(error) => {
+            let code = error.code()?;
+            let (listed, drops_connection) = match code.as_ref() {
+                "40001" | "40P01" | "55P03" => (true, false),
+                "57P01" | "57P02" | "57P03" | "53300" | "25006" => (true, true),
+                code => (code.starts_with("08"), true),
+            };
+            listed.then(|| Retryable { sqlstate: code.into_owned(), drops_connection })
+        }
+        _ => None,
+    }
+}
+
+/// Whether `error` is a violated unique constraint (SQLSTATE 23505). Constraint names differ on distributed engines.
+#[must_use]
+pub fn is_unique_violation(error: &sqlx::Error) -> bool {
+    error.as_database_error().is_some_and(sqlx::error::DatabaseError::is_unique_violation)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_passing_failures_are_tried_again() {
+        assert!(retryable(&sqlx::Error::PoolTimedOut).is_none());
+        assert!(retryable(&sqlx::Error::RowNotFound).is_none());
+        assert!(retryable(&sqlx::Error::Io(std::io::ErrorKind::UnexpectedEof.into())).unwrap().drops_connection);
+    }
+}
