@@ -70,6 +70,16 @@ class Heads(Case):
 
 
 class Targets(Case):
+    def test_w4_any_host_name_works(self):
+        for host in ("cognito-identity.us-east-1.amazonaws.com", "broker.internal:8443", "localhost"):
+            head = {
+                "Content-Type": "application/x-amz-json-1.1",
+                "X-Amz-Target": "AWSCognitoIdentityService.ListIdentityPools",
+            }
+            signed = Signer().sign(f"https://{host}/", head, b'{"MaxResults":1}')
+            answer = exchange(endpoint(), [("Host", host), *signed.items()], b'{"MaxResults":1}', own_host=True)
+            self.assertEqual(answer.status, 200, answer.body)
+
     def target(self, target, **options):
         return call("", {}, target=target, **options)
 
