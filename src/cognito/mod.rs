@@ -76,7 +76,7 @@ fn report(fault: &Fault, operation: &str, id: &RequestId) {
             operation,
             exception,
             request_id,
-            message = fault.message.as_deref().unwrap_or_default(),
+            reason = fault.message.as_deref().unwrap_or_default(),
             "request refused"
         ),
     }

@@ -7,6 +7,7 @@ import os
 import time
 import urllib.parse
 
+import support
 from support import NOBODY, REGION, Case, Signer, breach, call, client, exchange
 
 LIST = {"MaxResults": 1}
@@ -63,6 +64,15 @@ class Heads(Case):
             self.assertEqual(answer.json["__type"], "ValidationException")
             self.assertNotIn("x-amzn-errormessage", answer.headers)
             self.assertNotIn("set-cookie", answer.headers)
+
+    def test_no_value_of_a_request_begins_a_line_of_the_log(self):
+        answer = call("GetId", {"IdentityPoolId": "a\nforged-1\rforged-2\u001b[2Jforged-3"})
+        end = time.monotonic() + 5
+        while answer.headers["x-amzn-requestid"] not in support.broker.log() and time.monotonic() < end:
+            time.sleep(0.01)
+        log = support.broker.log()
+        self.assertIn("forged-1", log)
+        self.assertNotRegex(log, r"[\n\r\x1b]+(\[2J)?forged")
 
     def test_a_connection_is_kept(self):
         answers = [call("GetId") for _ in range(3)]
