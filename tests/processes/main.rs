@@ -16,6 +16,7 @@ mod drain;
 mod limits;
 mod logs;
 mod lost_database;
+mod misuse;
 mod replicas;
 mod round_trips;
 mod start;

@@ -32,8 +32,13 @@ pub struct Proxy {
 impl Proxy {
     /// A proxy to a server's socket.
     pub async fn start(server: &Postgres) -> Self {
+        Self::start_at(0, server).await
+    }
+
+    /// The same at this port.
+    pub async fn start_at(port: u16, server: &Postgres) -> Self {
         let socket = server.socket_dir().join(".s.PGSQL.5432");
-        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let listener = TcpListener::bind(("127.0.0.1", port)).await.unwrap();
         let port = listener.local_addr().unwrap().port();
         let sent = Arc::new(Mutex::new(Vec::new()));
         let accepted = Arc::new(Mutex::new(0));

@@ -196,12 +196,6 @@ async fn set_up(
 async fn refuse_other_databases(conn: &mut PgConnection) -> Result<(), Failure> {
     let ours: bool = sqlx::query_scalar("select to_regclass('installation') is not null").fetch_one(&mut *conn).await?;
     let kind = if ours { Installation::find(conn).await?.map(|found| found.kind) } else { None };
-    // Commands may have prepared a database that no broker has set up yet.
-    let vacant: bool = if ours {
-        sqlx::query_scalar("select not exists (select from tenants)").fetch_one(&mut *conn).await?
-    } else {
-        false
-    };
     let empty: bool = sqlx::query_scalar(
         "select not exists (select from pg_class c join pg_namespace n on n.oid = c.relnamespace
                             where c.relkind in ('r', 'p', 'v', 'm') and n.nspname not in ('pg_catalog', 'information_schema')
@@ -209,12 +203,14 @@ async fn refuse_other_databases(conn: &mut PgConnection) -> Result<(), Failure> 
     )
     .fetch_one(&mut *conn)
     .await?;
+    // Migrated, and still without anything in it.
+    let unused = ours && sqlx::query_scalar("select not exists (select from tenants)").fetch_one(&mut *conn).await?;
     match kind {
         Some(Kind::Dev) => Ok(()),
         Some(Kind::Serve) => Err(Failure::configuration(
             "this database belongs to `symbolon serve`; dev mode would open it to anyone: name another with --database-url",
         )),
-        None if vacant || empty => Ok(()),
+        None if unused || empty => Ok(()),
         None => Err(Failure::configuration(
             "this database is not empty, and not one of `symbolon dev`; name an empty one with --database-url",
         )),
