@@ -121,9 +121,11 @@ pub async fn run(session: Session, args: Args) -> Result<(), Failure> {
         Action::Delete { key } => {
             let (config, _, mut conn) = session.migrated().await?;
             let mut tx = conn.begin().await?;
-            let found = AccessKey::delete(&mut tx, &key).await?;
+            if !AccessKey::delete(&mut tx, &key).await? {
+                return Err(no_key(&key));
+            }
             tx.commit().await?;
-            changed(output, found, &key, "DELETED", config.keys.sign_fence)
+            changed(output, &key, "DELETED", config.keys.sign_fence)
         }
     }
 }
@@ -168,23 +170,18 @@ fn list(output: Output, keys: &[AccessKey]) -> Result<(), Failure> {
 async fn set_status(session: &Session, output: Output, key: &AccessKeyId, status: Status) -> Result<(), Failure> {
     let (config, _, mut conn) = session.migrated().await?;
     let mut tx = conn.begin().await?;
-    let found = AccessKey::set_status(&mut tx, key, status).await?;
+    if !AccessKey::set_status(&mut tx, key, status).await? {
+        return Err(no_key(key));
+    }
     tx.commit().await?;
-    changed(output, found, key, status.as_str(), config.keys.sign_fence)
+    changed(output, key, status.as_str(), config.keys.sign_fence)
 }
 
-fn changed(
-    output: Output,
-    found: bool,
-    key: &AccessKeyId,
-    status: &'static str,
-    fence: std::time::Duration,
-) -> Result<(), Failure> {
-    if !found {
-        return Err(Failure::plain(format!(
-            "there is no access key {key}; `symbolon access-key list` shows those there are"
-        )));
-    }
+fn no_key(key: &AccessKeyId) -> Failure {
+    Failure::plain(format!("there is no access key {key}; `symbolon access-key list` shows those there are"))
+}
+
+fn changed(output: Output, key: &AccessKeyId, status: &'static str, fence: std::time::Duration) -> Result<(), Failure> {
     let changed = Changed { access_key_id: key.to_string(), status };
     print(output, &changed, |changed| format!("access key {} is {}", changed.access_key_id, changed.status))?;
     note(output, &takes_effect(fence))

@@ -5,7 +5,7 @@ use secrecy::ExposeSecret as _;
 use serde::Serialize;
 
 use super::session::{self, Session};
-use super::{Failure, Output, print};
+use super::{Failure, Output, note, print};
 use crate::config::{Config, Problems};
 
 /// Options of `symbolon config`.
@@ -22,7 +22,7 @@ pub struct Args {
 enum Action {
     /// Load everything that `symbolon serve` would load, and list every problem. The database is not asked.
     Check,
-    /// Print every setting, defaults included, without the database's address and without keys.
+    /// Print every setting, defaults included, without the database's address and without master keys.
     Show,
 }
 
@@ -49,6 +49,10 @@ fn check(session: &Session, output: Output) -> Result<(), Failure> {
     let checked = Checked { problems };
     if output == Output::Json || !failed {
         print(output, &checked, |_| "ok".to_owned())?;
+        for waived in session.config().map(|config| config.waived_bounds()).unwrap_or_default() {
+            // Beside the result, on stderr.
+            note(Output::Json, &format!("waived by keys.allow_unsafe: {waived}"))?;
+        }
     }
     if failed { Err(Problems(checked.problems).into()) } else { Ok(()) }
 }

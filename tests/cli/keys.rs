@@ -27,8 +27,8 @@ fn keys(stage: &Stage) -> Vec<Value> {
     listed["Keys"].as_array().unwrap().clone()
 }
 
-fn key_in(stage: &Stage, state: &str) -> String {
-    let found = keys(stage).into_iter().find(|key| key["State"] == state).unwrap();
+fn key_that_is(stage: &Stage, what: &str) -> String {
+    let found = keys(stage).into_iter().find(|key| key["State"] == what).unwrap();
     found["KeyId"].as_str().unwrap().to_owned()
 }
 
@@ -57,7 +57,7 @@ fn signing_keys_are_listed_rotated_revoked_and_audited() {
     assert!(done.stderr.contains("60 seconds"), "{done:?}");
     assert!(stage.fails(1, &["key", "rotate", "--force"]).contains("under way"));
 
-    let active = key_in(&stage, "ACTIVE");
+    let active = key_that_is(&stage, "ACTIVE");
     assert!(stage.fails(1, &["key", "revoke", &active]).contains("--force"));
     let text = stage.ok(&["key", "revoke", &active, "--force"]);
     assert!(text.contains("REVOKED") && text.contains("within 60 seconds"), "{text}");
@@ -150,7 +150,7 @@ fn a_master_key_is_replaced_step_by_step() {
     broker.stop();
     let mut seed = "[[tenant]]\naccount_id = '111122223333'\nname = 'acme'\n".to_owned();
     for (number, key) in made.iter().enumerate() {
-        seed.push_str(&format!("[[tenant.access_key]]\nid = {}\nsecret_env = 'S{number}'\n", key["AccessKeyId"]));
+        seed += &format!("[[tenant.access_key]]\nid = {}\nsecret_env = 'S{number}'\n", key["AccessKeyId"]);
         stage.set(&format!("S{number}"), key["SecretAccessKey"].as_str().unwrap());
     }
     let seed = stage.file("seed.toml", 0o644, &seed);

@@ -274,3 +274,22 @@ fn on_the_wire(wanted: &WantedPool, settings: &Settings) -> Value {
         "IdentityPoolTags": settings.tags,
     })
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::Sources;
+
+    #[test]
+    fn the_example_in_the_help_is_a_seed() {
+        let (_, rest) = crate::cli::apply::EXAMPLE.split_once(':').unwrap();
+        let (source, _) = rest.split_once("Applied again").unwrap();
+        let config = Config::read(&Sources::default()).unwrap();
+        let environment = Environment::from([("ACME_SECRET".to_owned(), "secret".to_owned())]);
+        let context = Context { config: &config, environment: &environment, folder: Path::new("."), dev: false };
+        let tenants =
+            read(source, &context).map_err(|problems| problems.join("\n")).unwrap_or_else(|why| panic!("{why}"));
+        assert!(tenants.len() == 1 && tenants[0].keys.len() == 1 && tenants[0].pools.len() == 1);
+        assert_eq!(tenants[0].pools[0].settings(Settings::default()).providers.login_keys().len(), 3);
+    }
+}
