@@ -9,6 +9,7 @@ mod broker;
 mod client;
 mod database;
 mod proxy;
+mod raw;
 
 mod crash;
 mod dev;
