@@ -9,6 +9,7 @@ pub mod model;
 mod origin;
 mod pools;
 pub mod shapes;
+mod types;
 pub mod validate;
 pub mod wire;
 
@@ -211,8 +212,8 @@ where
 fn input<I: DeserializeOwned>(call: &Call<'_>) -> Result<I, Fault> {
     let shape = shapes::input_of(call.operation).ok_or_else(Fault::unknown_operation)?;
     let mut body = json::read(call.body)?;
-    validate::check_types(shape, &body)?;
-    validate::normalize(shape, &mut body);
+    types::check_types(shape, &body)?;
+    types::normalize(shape, &mut body);
     let violations = validate::violations(shape, &body);
     if !violations.is_empty() {
         return Err(violations.into());
