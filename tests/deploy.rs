@@ -307,11 +307,7 @@ async fn compose_migrates_seeds_and_serves() {
     let client = machine.client();
     let pool = "us-east-1:6d03c3ca-918a-4d03-84bd-192d2cb331b8";
     let token = || {
-        client
-            .get_open_id_token_for_developer_identity()
-            .identity_pool_id(pool)
-            .logins("login.example", "alice")
-            .send()
+        client.get_open_id_token_for_developer_identity().identity_pool_id(pool).logins("login.example", "alice").send()
     };
     let first = token().await.unwrap();
     assert!(first.token().is_some());
@@ -405,7 +401,8 @@ async fn use_every_table(client: &Client) {
         .send()
         .await
         .unwrap();
-    let deleted = client.delete_identities().identity_ids_to_delete(merged.identity_id().unwrap()).send().await.unwrap();
+    let deleted =
+        client.delete_identities().identity_ids_to_delete(merged.identity_id().unwrap()).send().await.unwrap();
     assert!(deleted.unprocessed_identity_ids().is_empty());
     client
         .update_identity_pool()
