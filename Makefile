@@ -29,6 +29,7 @@ lint: ## formatting, lints, documentation, dependencies, offline query data
 	cargo clippy --locked --all-targets -- -D warnings
 	RUSTDOCFLAGS='-D warnings' cargo doc --locked --no-deps --document-private-items
 	.ci/check-queries
+	.ci/check-dependencies
 
 bench: postgres ## what one token costs, against one bare signature
 	cargo bench --locked --bench tokens

@@ -14,7 +14,7 @@ use crate::app::App;
 use crate::clock::Clock;
 use crate::config::Config;
 use crate::db::Db;
-use crate::error::Result;
+use crate::error::Error;
 use crate::http::listener::{self, Patience};
 use crate::http::{self, admin};
 use crate::installation::{self, Installation, SealState};
@@ -24,6 +24,9 @@ use crate::telemetry;
 
 /// How often access-key uses are written, idle rates dropped, master keys compared and deleted pools swept.
 const HOUSEKEEPING: Duration = Duration::from_secs(30);
+
+/// How long one round of that may take.
+const MAX_HOUSEKEEPING: Duration = Duration::from_mins(5);
 
 /// The two listeners, bound before anything else, so that a taken port is known at once.
 #[derive(Debug)]
@@ -170,7 +173,7 @@ async fn keep_house(app: &App, ending: CancellationToken, upkeep: impl Fn()) {
         }
         upkeep();
         app.limits.forget_idle();
-        let done: Result<()> = async {
+        let work = async {
             app.observe_seal().await?;
             app.write_uses().await?;
             if app.check_unsealed().is_ok() {
@@ -178,9 +181,10 @@ async fn keep_house(app: &App, ending: CancellationToken, upkeep: impl Fn()) {
                 sweep::sweep(&mut conn, app.config.keys.sign_fence).await?;
             }
             Ok(())
-        }
-        .await;
-        if let Err(error) = done {
+        };
+        // A server that falls silent must not keep us from trying again.
+        let done = tokio::time::timeout(MAX_HOUSEKEEPING, work).await;
+        if let Err(error) = done.unwrap_or_else(|_| Err(Error::internal("it took too long"))) {
             tracing::warn!(%error, "housekeeping failed; it will be tried again");
         }
     }

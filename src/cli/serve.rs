@@ -52,14 +52,20 @@ pub async fn run(session: Session, args: Args) -> Result<(), Failure> {
     broker::run(app, listeners, stop).await
 }
 
+/// How long one attempt to connect may take.
+const PER_TRY: Duration = Duration::from_secs(5);
+
 /// Connects to the database, which may still be starting.
 async fn wait_for(db: &Db, patience: Duration) -> Result<PgConnection, Failure> {
     let started = Instant::now();
     let mut told = None;
     loop {
-        let error = match db.connect().await {
-            Ok(conn) => return Ok(conn),
-            Err(error) => error,
+        // A server that takes the connection and says nothing is not there yet either.
+        let left = patience.saturating_sub(started.elapsed()).max(Duration::from_secs(1));
+        let error = match tokio::time::timeout(left.min(PER_TRY), db.connect()).await {
+            Ok(Ok(conn)) => return Ok(conn),
+            Ok(Err(error)) => error,
+            Err(_) => sqlx::Error::Io(std::io::ErrorKind::TimedOut.into()),
         };
         let waited = started.elapsed();
         if waited >= patience {

@@ -233,7 +233,10 @@ pub struct Problems(pub Vec<String>);
 
 impl fmt::Display for Problems {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "the configuration has {} problem{}:", self.0.len(), if self.0.len() == 1 { "" } else { "s" })?;
+        if let [only] = self.0.as_slice() {
+            return write!(f, "the configuration has a problem: {only}");
+        }
+        write!(f, "the configuration has {} problems:", self.0.len())?;
         self.0.iter().try_for_each(|problem| write!(f, "\n  - {problem}"))
     }
 }

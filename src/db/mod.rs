@@ -1,7 +1,7 @@
 //! The database: how it is asked, which failures are worth another try, and its migrations.
 
+mod connections;
 mod migration;
-mod pool;
 
 use std::time::Duration;
 
@@ -9,23 +9,27 @@ use secrecy::ExposeSecret as _;
 use sqlx::ConnectOptions as _;
 use sqlx::postgres::{PgConnectOptions, PgConnection};
 
+pub use self::connections::Conn;
+use self::connections::Connections;
 pub use self::migration::{MigrationState, Schema, migrate, migrations, schema};
-pub use self::pool::Lease;
 use crate::config;
 use crate::error::{Error, Result};
 
 /// At most so many tries of a whole transaction.
 const MAX_TRIES: u32 = 5;
 
-/// A database and its pool of connections.
+/// A transaction that takes longer has lost its server, however silently.
+pub const MAX_TRY: Duration = Duration::from_secs(10);
+
+/// The database: its address, and the connections that are kept open.
 #[derive(Debug)]
 pub struct Db {
-    pool: pool::Pool,
+    connections: Connections,
     options: PgConnectOptions,
 }
 
 impl Db {
-    /// A pool that connects when first asked.
+    /// A database that is connected to when first asked.
     ///
     /// # Errors
     /// If the URL is none.
@@ -38,25 +42,25 @@ impl Db {
             config.lock_timeout.as_millis(),
             config.statement_timeout.as_millis()
         );
-        let pool = pool::Pool::new(options.clone(), settings, config.pool_size, config.acquire_timeout);
-        Ok(Self { pool, options })
+        let connections = Connections::new(options.clone(), settings, config.pool_size, config.acquire_timeout);
+        Ok(Self { connections, options })
     }
 
-    /// The pool's connections, as (in use, idle).
+    /// The connections kept, as (in use, idle).
     #[must_use]
     pub fn connections(&self) -> (u32, u32) {
-        self.pool.connections()
+        self.connections.count()
     }
 
-    /// A connection of the pool.
+    /// One of the connections kept.
     ///
     /// # Errors
     /// If none is free, or can be made, within `database.acquire_timeout`.
-    pub async fn acquire(&self) -> Result<Lease> {
-        Ok(self.pool.acquire().await?)
+    pub async fn acquire(&self) -> Result<Conn> {
+        Ok(self.connections.acquire().await?)
     }
 
-    /// A connection outside the pool, without its time limits: for migrations and for waiting at start.
+    /// A connection beside those kept, without their time limits: for migrations and for waiting at start.
     ///
     /// # Errors
     /// If the database cannot be reached.
@@ -64,20 +68,22 @@ impl Db {
         self.options.connect().await
     }
 
-    /// Closes the pool once its connections are back.
+    /// Closes the connections kept.
     pub async fn close(&self) {
-        self.pool.close().await;
+        self.connections.close().await;
     }
 
     /// Whether the transaction that failed with `error` is to be tried again; if so, after a jittered pause.
-    pub async fn again(&self, tries: &mut Tries, lease: Lease, error: &Error) -> bool {
-        let Error::Database(error) = error else { return false };
-        let Some(state) = retryable(error) else { return false };
-        if state.drops_connection {
-            lease.discard();
-        } else {
-            drop(lease);
+    pub async fn again(&self, tries: &mut Tries, conn: Conn, error: &Error) -> bool {
+        let retryable = match error {
+            Error::Database(error) => retryable(error),
+            _ => None,
+        };
+        match &retryable {
+            Some(state) if state.drops_connection => conn.give_up(),
+            _ => drop(conn),
         }
+        let Some(state) = retryable else { return false };
         metrics::counter!("symbolon_db_retries_total", "sqlstate" => state.sqlstate).increment(1);
         tries.pause().await
     }
@@ -92,24 +98,33 @@ macro_rules! retry {
         let db: &$crate::db::Db = &$db;
         let mut tries = $crate::db::Tries::default();
         loop {
-            let mut lease = match db.acquire().await {
-                Ok(lease) => lease,
+            let mut held = match db.acquire().await {
+                Ok(held) => held,
                 Err(error) => break Err(error),
             };
             let result: $crate::error::Result<_> = {
-                let $conn: &mut sqlx::postgres::PgConnection = &mut lease;
-                async { $body }.await
+                let $conn: &mut sqlx::postgres::PgConnection = &mut held;
+                $crate::db::bounded(async { $body }).await
             };
             match result {
                 Ok(value) => {
-                    lease.settle();
+                    held.give_back();
                     break Ok(value);
                 }
-                Err(error) if db.again(&mut tries, lease, &error).await => {}
+                Err(error) if db.again(&mut tries, held, &error).await => {}
                 Err(error) => break Err(error),
             }
         }
     }};
+}
+
+/// One try of a transaction, ended as a broken connection's is when the server says nothing for too long.
+///
+/// # Errors
+/// As the try.
+pub async fn bounded<T>(one_try: impl Future<Output = Result<T>>) -> Result<T> {
+    let silence = |_| Err(sqlx::Error::Io(std::io::ErrorKind::TimedOut.into()).into());
+    tokio::time::timeout(MAX_TRY, one_try).await.unwrap_or_else(silence)
 }
 
 /// How often a transaction has been tried.

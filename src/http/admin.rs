@@ -1,6 +1,7 @@
 //! The admin listener: liveness, readiness and metrics, for those who run the broker.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use axum::Router;
 use axum::extract::State;
@@ -12,6 +13,9 @@ use metrics_exporter_prometheus::PrometheusHandle;
 use crate::app::App;
 use crate::db::{self, Schema};
 use crate::retry;
+
+/// How long a probe waits for the database.
+const PATIENCE: Duration = Duration::from_secs(3);
 
 #[derive(Clone)]
 struct Admin {
@@ -46,11 +50,15 @@ async fn reasons(app: &App) -> Vec<String> {
     if let Err(error) = app.check_unsealed() {
         reasons.push(error.to_string());
     }
-    match retry!(app.db, |conn| { db::schema(conn).await }) {
-        Ok(Schema::Current | Schema::Newer) => {}
-        Ok(Schema::Behind { missing }) => reasons.push(format!("schema: {missing} migrations are missing")),
-        Ok(Schema::TooNew { min_version }) => reasons.push(format!("schema: needs symbolon {min_version} or newer")),
-        Err(error) => reasons.push(error.to_string()),
+    let schema = async { retry!(app.db, |conn| { db::schema(conn).await }) };
+    match tokio::time::timeout(PATIENCE, schema).await {
+        Ok(Ok(Schema::Current | Schema::Newer)) => {}
+        Ok(Ok(Schema::Behind { missing })) => reasons.push(format!("schema: {missing} migrations are missing")),
+        Ok(Ok(Schema::TooNew { min_version })) => {
+            reasons.push(format!("schema: needs symbolon {min_version} or newer"));
+        }
+        Ok(Err(error)) => reasons.push(error.to_string()),
+        Err(_) => reasons.push(format!("database: no answer within {} s", PATIENCE.as_secs())),
     }
     if let Err(error) = app.ring.status() {
         reasons.push(error.to_string());

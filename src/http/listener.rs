@@ -2,7 +2,7 @@
 
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use axum::Router;
 use axum::body::Body;
@@ -29,17 +29,14 @@ pub struct Patience {
     pub max_connections: usize,
 }
 
+/// How long a connection that has no request under way is kept when the shutdown begins: the next one may be on its way.
+const LAST_CALL: Duration = Duration::from_millis(250);
+
 /// Serves `router` until `shutdown`, then lets requests under way end.
 pub async fn serve(listener: TcpListener, router: Router, patience: Patience, shutdown: CancellationToken) {
     let graceful = GracefulShutdown::new();
     let slots = Arc::new(Semaphore::new(patience.max_connections));
-    loop {
-        let accepted = tokio::select! {
-            biased;
-            () = shutdown.cancelled() => break,
-            accepted = accept(&listener, &slots) => accepted,
-        };
-        let Some((stream, peer, slot)) = accepted else { continue };
+    let begin = |(stream, peer, slot): Accepted| {
         let _ = stream.set_nodelay(true);
         let router = router.clone();
         let service = hyper::service::service_fn(move |request: Request<Incoming>| {
@@ -58,11 +55,42 @@ pub async fn serve(listener: TcpListener, router: Router, patience: Patience, sh
             }
             drop(slot);
         });
+    };
+    loop {
+        let accepted = tokio::select! {
+            biased;
+            () = shutdown.cancelled() => break,
+            accepted = accept(&listener, &slots) => accepted,
+        };
+        if let Some(accepted) = accepted {
+            begin(accepted);
+        }
     }
-    drop(listener);
+    accept_waiting(listener, &slots).into_iter().for_each(begin);
+    // Ended now, a connection that is between two requests, or before its first, would reset the one on its way.
+    let last_call = Instant::now();
+    while slots.available_permits() < patience.max_connections && last_call.elapsed() < LAST_CALL {
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
     if tokio::time::timeout(patience.drain_timeout, graceful.shutdown()).await.is_err() {
         tracing::warn!("some requests did not end within server.drain_timeout");
     }
+}
+
+/// Closes the listener, with those accepted who were connected already: the system would reset them.
+fn accept_waiting(listener: TcpListener, slots: &Arc<Semaphore>) -> Vec<Accepted> {
+    let Ok(listener) = listener.into_std() else { return Vec::new() };
+    let mut waiting = Vec::new();
+    while let Ok(slot) = Arc::clone(slots).try_acquire_owned()
+        && let Ok((stream, peer)) = listener.accept()
+    {
+        if stream.set_nonblocking(true).is_ok()
+            && let Ok(stream) = tokio::net::TcpStream::from_std(stream)
+        {
+            waiting.push((stream, peer, slot));
+        }
+    }
+    waiting
 }
 
 type Accepted = (tokio::net::TcpStream, SocketAddr, tokio::sync::OwnedSemaphorePermit);

@@ -63,6 +63,9 @@ async fn identify(State(app): State<Arc<App>>, mut request: Request, next: Next)
     }
     request.extensions_mut().insert(RequestId::default());
     let mut response = next.run(request).await;
+    if app.is_draining() {
+        response.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
+    }
     if app.ring.policy().issuer.starts_with("https://") {
         let policy = HeaderValue::from_static("max-age=31536000; includeSubDomains");
         response.headers_mut().insert(header::STRICT_TRANSPORT_SECURITY, policy);

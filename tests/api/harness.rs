@@ -11,7 +11,7 @@ use sqlx::postgres::{PgConnectOptions, PgConnection};
 use sqlx::{AssertSqlSafe, Connection as _};
 use symbolon::cli::dev_postgres::{Options, Postgres};
 use symbolon::config;
-use symbolon::db::{self, Db, Lease};
+use symbolon::db::{self, Conn, Db};
 use symbolon::identities::sign_in::{Change, SignedIn, sign_in};
 use symbolon::identities::{DeveloperUser, Identity};
 use symbolon::ids::{self, AccountId, IdentityId, PoolId, Region};
@@ -130,7 +130,7 @@ async fn database(template: &str, how: &str, pool_size: u32) -> TestDb {
 
 impl TestDb {
     /// A connection of the pool.
-    pub async fn conn(&self) -> Lease {
+    pub async fn conn(&self) -> Conn {
         self.db.acquire().await.unwrap()
     }
 

@@ -1,5 +1,6 @@
 //! Signing keys, master keys, the issuer and health, with a broker that runs.
 
+use std::fmt::Write as _;
 use std::net::TcpListener;
 use std::time::{Duration, Instant};
 
@@ -150,7 +151,7 @@ fn a_master_key_is_replaced_step_by_step() {
     broker.stop();
     let mut seed = "[[tenant]]\naccount_id = '111122223333'\nname = 'acme'\n".to_owned();
     for (number, key) in made.iter().enumerate() {
-        seed += &format!("[[tenant.access_key]]\nid = {}\nsecret_env = 'S{number}'\n", key["AccessKeyId"]);
+        writeln!(seed, "[[tenant.access_key]]\nid = {}\nsecret_env = 'S{number}'", key["AccessKeyId"]).unwrap();
         stage.set(&format!("S{number}"), key["SecretAccessKey"].as_str().unwrap());
     }
     let seed = stage.file("seed.toml", 0o644, &seed);

@@ -6,7 +6,8 @@ import re
 import unittest.mock
 
 import broker as brokers
-from support import NOBODY, SERVICE, Case, Signer, call, replacing, without
+from developer_flow import Verifier
+from support import NOBODY, SERVICE, Case, Signer, call, client, replacing, without
 
 MISMATCH = (
     "The request signature we calculated does not match the signature you provided. Check your AWS Secret Access "
@@ -243,9 +244,6 @@ class Second(Case):
         self.assertEqual(call("ListIdentityPools", LIST, Signer(), endpoint=self.second.endpoint).status, 200)
 
     def test_both_brokers_know_the_same_things_and_sign_with_the_same_keys(self):
-        from developer_flow import Verifier
-        from support import client
-
         pool = self.pool()
         other = client(endpoint=self.second.endpoint)
         identity, _ = self.token(pool)

@@ -7,6 +7,7 @@ import os
 import time
 import urllib.parse
 
+import support
 from support import NOBODY, REGION, Case, Signer, breach, call, client, exchange
 
 LIST = {"MaxResults": 1}
@@ -64,12 +65,31 @@ class Heads(Case):
             self.assertNotIn("x-amzn-errormessage", answer.headers)
             self.assertNotIn("set-cookie", answer.headers)
 
+    def test_no_value_of_a_request_begins_a_line_of_the_log(self):
+        answer = call("GetId", {"IdentityPoolId": "a\nforged-1\rforged-2\u001b[2Jforged-3"})
+        end = time.monotonic() + 5
+        while answer.headers["x-amzn-requestid"] not in support.broker.log() and time.monotonic() < end:
+            time.sleep(0.01)
+        log = support.broker.log()
+        self.assertIn("forged-1", log)
+        self.assertNotRegex(log, r"[\n\r\x1b]+(\[2J)?forged")
+
     def test_a_connection_is_kept(self):
         answers = [call("GetId") for _ in range(3)]
         self.assertEqual([answer.closed for answer in answers], [False] * 3)
 
 
 class Targets(Case):
+    def test_w4_any_host_name_works(self):
+        for host in ("cognito-identity.us-east-1.amazonaws.com", "broker.internal:8443", "localhost"):
+            head = {
+                "Content-Type": "application/x-amz-json-1.1",
+                "X-Amz-Target": "AWSCognitoIdentityService.ListIdentityPools",
+            }
+            signed = Signer().sign(f"https://{host}/", head, b'{"MaxResults":1}')
+            answer = exchange(endpoint(), [("Host", host), *signed.items()], b'{"MaxResults":1}', own_host=True)
+            self.assertEqual(answer.status, 200, answer.body)
+
     def target(self, target, **options):
         return call("", {}, target=target, **options)
 

@@ -29,7 +29,7 @@ broker = None
 
 @functools.cache
 def client(region=None, account=None, endpoint=None, validation=True):
-    """A boto3 client of the environment, but for what is given. Without `validation` it sends what the model forbids."""
+    """A boto3 client of the environment, but for what is given. Without `validation` it sends anything."""
     options = {"config": botocore.config.Config(parameter_validation=validation, retries={"total_max_attempts": 1})}
     if region:
         options["region_name"] = region
@@ -74,12 +74,12 @@ class Signer:
 _connections = threading.local()
 
 
-def exchange(endpoint, headers, body, method="POST", path="/"):
-    """One request on this thread's connection to the endpoint. Headers: pairs, sent as they are."""
+def exchange(endpoint, headers, body, method="POST", path="/", own_host=False):
+    """One request on this thread's connection to the endpoint. Headers are pairs, with `Host` if own_host."""
     kept = _connections.__dict__.setdefault("kept", {})
     host = urllib.parse.urlsplit(endpoint).netloc
     connection = kept.pop(host, None) or http.client.HTTPConnection(host, timeout=30)
-    connection.putrequest(method, path, skip_accept_encoding=True)
+    connection.putrequest(method, path, skip_host=own_host, skip_accept_encoding=True)
     for name, value in headers:
         connection.putheader(name, value)
     if method == "POST":
@@ -94,7 +94,7 @@ def exchange(endpoint, headers, body, method="POST", path="/"):
 
 
 def call(operation, body=b"{}", signer=None, headers=None, target=None, endpoint=None, path="/", alter=None):
-    """Calls an operation: signed if there is a signer. `alter` gets the signed headers, and may give them back changed."""
+    """Calls an operation: signed if there is a signer. `alter` gets the signed headers and gives those to send."""
     endpoint = endpoint or os.environ["AWS_ENDPOINT_URL_COGNITO_IDENTITY"]
     body = body if isinstance(body, bytes) else json.dumps(body).encode()
     target = f"AWSCognitoIdentityService.{operation}" if target is None else target

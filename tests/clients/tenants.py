@@ -1,5 +1,7 @@
 """Tenants, regions and page tokens: what is somebody else's is as what does not exist."""
 
+import jwt
+
 from support import DEVELOPER, NOBODY, Case, Signer, call, client
 
 ALICE, BOB = "111111111111", "222222222222"
@@ -94,8 +96,6 @@ class Foreign(Case):
         self.assertEqual(listed, [[pool] for pool in made])
 
     def test_the_account_number_is_in_the_tokens_arn(self):
-        import jwt
-
         _, token = self.token(self.theirs, of=self.alice)
         claims = jwt.decode(token, options={"verify_signature": False})
         arn = f"arn:aws:cognito-identity:us-east-1:{ALICE}:identitypool/{self.theirs}"

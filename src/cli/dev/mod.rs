@@ -203,12 +203,14 @@ async fn refuse_other_databases(conn: &mut PgConnection) -> Result<(), Failure> 
     )
     .fetch_one(&mut *conn)
     .await?;
+    // Migrated, and still without anything in it.
+    let unused = ours && sqlx::query_scalar("select not exists (select from tenants)").fetch_one(&mut *conn).await?;
     match kind {
         Some(Kind::Dev) => Ok(()),
         Some(Kind::Serve) => Err(Failure::configuration(
             "this database belongs to `symbolon serve`; dev mode would open it to anyone: name another with --database-url",
         )),
-        None if ours || empty => Ok(()),
+        None if unused || empty => Ok(()),
         None => Err(Failure::configuration(
             "this database is not empty, and not one of `symbolon dev`; name an empty one with --database-url",
         )),

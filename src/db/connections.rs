@@ -1,0 +1,224 @@
+//! The connections that a broker keeps open, each in one hand at a time.
+//!
+//! Not the pool of sqlx, which asks a connection that comes back whether it lives: that is one more round trip for
+//! every request, and it waits for the answer for ever, so that a network that swallows packets costs one connection
+//! after the other. Here a connection that was used to the end is at once free for the next, and every wait is bounded.
+
+use std::fmt;
+use std::ops::{Deref, DerefMut};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+
+use sqlx::postgres::{PgConnectOptions, PgConnection};
+use sqlx::{ConnectOptions as _, Connection as _};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::time::timeout;
+
+/// A connection that was idle for longer is asked whether it lives before it is used.
+const TEST_AFTER_IDLE: Duration = Duration::from_secs(5);
+
+/// A connection that takes longer to say whether it lives does not.
+const TEST_PATIENCE: Duration = Duration::from_millis(500);
+
+/// Connections are closed after so long, and after so long without use.
+const MAX_AGE: Duration = Duration::from_mins(30);
+const MAX_IDLE: Duration = Duration::from_mins(10);
+
+/// The connections of one broker.
+pub(super) struct Connections {
+    options: PgConnectOptions,
+    settings: String,
+    patience: Duration,
+    size: u32,
+    slots: Arc<Semaphore>,
+    spares: Arc<Mutex<Spares>>,
+}
+
+/// Those that nobody uses now, the latest used last.
+#[derive(Default)]
+struct Spares {
+    idle: Vec<Idle>,
+    broken_at: Option<Instant>,
+    closed: bool,
+}
+
+struct Idle {
+    conn: PgConnection,
+    made_at: Instant,
+    since: Instant,
+}
+
+impl Idle {
+    fn is_stale(&self) -> bool {
+        self.since.elapsed() > MAX_IDLE || self.made_at.elapsed() > MAX_AGE
+    }
+}
+
+fn lock(spares: &Mutex<Spares>) -> MutexGuard<'_, Spares> {
+    spares.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+impl Connections {
+    /// At most `size` connections, each begun with the statements of `settings`, each waited for no longer than
+    /// `patience`.
+    pub(super) fn new(options: PgConnectOptions, settings: String, size: u32, patience: Duration) -> Self {
+        let slots = Arc::new(Semaphore::new(usize::try_from(size).unwrap_or(Semaphore::MAX_PERMITS)));
+        Self { options, settings, patience, size, slots, spares: Arc::default() }
+    }
+
+    /// As (in use, idle).
+    pub(super) fn count(&self) -> (u32, u32) {
+        let free = u32::try_from(self.slots.available_permits()).unwrap_or(u32::MAX);
+        let idle = u32::try_from(lock(&self.spares).idle.len()).unwrap_or(u32::MAX);
+        (self.size.saturating_sub(free), idle)
+    }
+
+    /// A living connection.
+    pub(super) async fn acquire(&self) -> Result<Conn, sqlx::Error> {
+        let found = timeout(self.patience, async {
+            let slots = Arc::clone(&self.slots);
+            let slot = slots.acquire_owned().await.map_err(|_| sqlx::Error::PoolClosed)?;
+            let (conn, made_at) = match self.living().await {
+                Some(idle) => (idle.conn, idle.made_at),
+                None => (self.connect().await?, Instant::now()),
+            };
+            Ok(Conn { inner: Some(conn), made_at, spares: Arc::clone(&self.spares), slot: Some(slot) })
+        });
+        found.await.unwrap_or(Err(sqlx::Error::PoolTimedOut))
+    }
+
+    /// An idle connection, asked whether it lives where that is in doubt.
+    async fn living(&self) -> Option<Idle> {
+        loop {
+            let (mut idle, suspect) = {
+                let mut spares = lock(&self.spares);
+                let idle = spares.idle.pop()?;
+                // After one connection broke, those made before are likely to be dead too.
+                let suspect = spares.broken_at.is_some_and(|broken| broken >= idle.made_at);
+                (idle, suspect)
+            };
+            let doubtful = suspect || idle.since.elapsed() > TEST_AFTER_IDLE;
+            if !idle.is_stale() && (!doubtful || lives(&mut idle.conn).await) {
+                return Some(idle);
+            }
+        }
+    }
+
+    /// A new connection; a server that is only starting is waited for.
+    async fn connect(&self) -> Result<PgConnection, sqlx::Error> {
+        let mut pause = Duration::from_millis(10);
+        loop {
+            match self.options.connect().await {
+                Ok(mut conn) => {
+                    sqlx::raw_sql(sqlx::AssertSqlSafe(self.settings.as_str())).execute(&mut conn).await?;
+                    return Ok(conn);
+                }
+                Err(error) if is_starting(&error) => tokio::time::sleep(pause).await,
+                Err(error) => return Err(error),
+            }
+            pause *= 2;
+        }
+    }
+
+    /// Closes what is idle, and lets nobody have a connection any more.
+    pub(super) async fn close(&self) {
+        self.slots.close();
+        let idle = {
+            let mut spares = lock(&self.spares);
+            spares.closed = true;
+            std::mem::take(&mut spares.idle)
+        };
+        for idle in idle {
+            let _ = timeout(TEST_PATIENCE, idle.conn.close()).await;
+        }
+    }
+}
+
+impl fmt::Debug for Connections {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Connections").field("size", &self.size).finish_non_exhaustive()
+    }
+}
+
+fn is_starting(error: &sqlx::Error) -> bool {
+    match error {
+        sqlx::Error::Io(error) => error.kind() == std::io::ErrorKind::ConnectionRefused,
+        sqlx::Error::Database(error) => matches!(error.code().as_deref(), Some("57P03" | "53300")),
+        _ => false,
+    }
+}
+
+/// Whether the server answers, once whatever was under way is done and a transaction left open is rolled back.
+async fn lives(conn: &mut PgConnection) -> bool {
+    matches!(timeout(TEST_PATIENCE, conn.ping()).await, Ok(Ok(())))
+}
+
+/// A connection in use. Dropped in the middle of something, it is put in order in the background, or closed.
+pub struct Conn {
+    /// Taken only at the end.
+    inner: Option<PgConnection>,
+    made_at: Instant,
+    spares: Arc<Mutex<Spares>>,
+    slot: Option<OwnedSemaphorePermit>,
+}
+
+impl Conn {
+    /// Gives the connection back after its last statement was answered.
+    pub fn give_back(mut self) {
+        if self.inner.as_ref().is_some_and(|conn| !conn.should_flush())
+            && let Some(conn) = self.inner.take()
+        {
+            put(&self.spares, conn, self.made_at);
+        }
+    }
+
+    /// Gives a connection up that broke, and has those tested that were made before now.
+    pub fn give_up(mut self) {
+        self.inner = None;
+        lock(&self.spares).broken_at = Some(Instant::now());
+    }
+}
+
+fn put(spares: &Mutex<Spares>, conn: PgConnection, made_at: Instant) {
+    let mut spares = lock(spares);
+    if spares.closed {
+        return;
+    }
+    spares.idle.push(Idle { conn, made_at, since: Instant::now() });
+    // The least used lie at the bottom.
+    while spares.idle.first().is_some_and(Idle::is_stale) {
+        spares.idle.remove(0);
+    }
+}
+
+impl Drop for Conn {
+    fn drop(&mut self) {
+        let (Some(mut conn), Some(slot)) = (self.inner.take(), self.slot.take()) else { return };
+        let Ok(runtime) = tokio::runtime::Handle::try_current() else { return };
+        let (spares, made_at) = (Arc::clone(&self.spares), self.made_at);
+        runtime.spawn(async move {
+            if lives(&mut conn).await {
+                put(&spares, conn, made_at);
+            } else {
+                lock(&spares).broken_at = Some(Instant::now());
+            }
+            drop(slot);
+        });
+    }
+}
+
+impl Deref for Conn {
+    type Target = PgConnection;
+
+    #[expect(clippy::expect_used, reason = "it is there until the end")]
+    fn deref(&self) -> &PgConnection {
+        self.inner.as_ref().expect("a connection in use")
+    }
+}
+
+impl DerefMut for Conn {
+    #[expect(clippy::expect_used, reason = "it is there until the end")]
+    fn deref_mut(&mut self) -> &mut PgConnection {
+        self.inner.as_mut().expect("a connection in use")
+    }
+}

@@ -1,0 +1,191 @@
+//! A client of the broker that Amazon's own signer signs for.
+
+use std::sync::OnceLock;
+use std::time::{Duration, SystemTime};
+
+use aws_credential_types::Credentials;
+use aws_sigv4::http_request::{SignableBody, SignableRequest, SigningSettings};
+use aws_sigv4::sign::v4;
+use reqwest::header::{HeaderMap, HeaderName, HeaderValue};
+use serde_json::{Value, json};
+
+/// The developer provider of every pool here.
+pub const PROVIDER: &str = "login.example.com";
+
+/// No request takes longer, whatever befalls the broker.
+const TIMEOUT: Duration = Duration::from_secs(20);
+
+/// What came back.
+#[derive(Clone, Debug)]
+pub struct Answer {
+    pub status: u16,
+    pub headers: HeaderMap,
+    pub text: String,
+    pub json: Value,
+}
+
+impl Answer {
+    pub fn header(&self, name: &str) -> &str {
+        self.headers.get(name).map_or("", |value| value.to_str().unwrap())
+    }
+
+    /// The exception's name; nothing for a success.
+    pub fn exception(&self) -> &str {
+        self.json["__type"].as_str().unwrap_or_default()
+    }
+
+    /// The value of a member of a success.
+    #[track_caller]
+    pub fn member(&self, name: &str) -> String {
+        assert_eq!(self.status, 200, "{self:?}");
+        self.json[name].as_str().unwrap().to_owned()
+    }
+
+    /// The service could not answer, and says when to come again.
+    #[track_caller]
+    pub fn is_internal_error(&self) {
+        assert_eq!((self.status, self.exception()), (500, "InternalErrorException"), "{self:?}");
+        assert_eq!(self.header("retry-after"), "1", "{self:?}");
+    }
+}
+
+/// One pool of connections that stay open, as an SDK's.
+#[expect(clippy::disallowed_methods, reason = "the client of a test fetches nothing for anybody")]
+pub fn http() -> reqwest::Client {
+    reqwest::Client::builder().timeout(TIMEOUT).no_proxy().build().unwrap()
+}
+
+fn shared() -> reqwest::Client {
+    // Cloned by every test: connections belong to the runtime that made them, so none is kept idle.
+    static SHARED: OnceLock<reqwest::Client> = OnceLock::new();
+    let make = || reqwest::Client::builder().timeout(TIMEOUT).no_proxy().pool_max_idle_per_host(0).build().unwrap();
+    SHARED.get_or_init(make).clone()
+}
+
+pub async fn get(url: &str) -> reqwest::Result<Answer> {
+    answer(shared().get(url).send().await?).await
+}
+
+async fn answer(response: reqwest::Response) -> reqwest::Result<Answer> {
+    let (status, headers) = (response.status().as_u16(), response.headers().clone());
+    let text = response.text().await?;
+    let json = serde_json::from_str(&text).unwrap_or_default();
+    Ok(Answer { status, headers, text, json })
+}
+
+/// A developer with an access key.
+#[derive(Clone)]
+pub struct Client {
+    http: reqwest::Client,
+    key: String,
+    secret: String,
+}
+
+/// A request with its signature, good for any number of sendings.
+#[derive(Clone)]
+pub struct Signed {
+    url: String,
+    headers: HeaderMap,
+    body: String,
+}
+
+impl Signed {
+    pub fn with(mut self, name: &'static str, value: &str) -> Self {
+        self.headers.insert(HeaderName::from_static(name), value.parse().unwrap());
+        self
+    }
+
+    /// The request as it goes over the wire.
+    pub fn bytes(&self) -> Vec<u8> {
+        let host = self.url.trim_start_matches("http://");
+        let mut head = format!("POST / HTTP/1.1\r\nhost: {host}\r\ncontent-length: {}\r\n", self.body.len());
+        for (name, value) in &self.headers {
+            head.push_str(&format!("{name}: {}\r\n", value.to_str().unwrap()));
+        }
+        format!("{head}\r\n{}", self.body).into_bytes()
+    }
+}
+
+impl Client {
+    pub fn new(key: &str, secret: &str) -> Self {
+        Self { http: http(), key: key.to_owned(), secret: secret.to_owned() }
+    }
+
+    /// With the well-known credentials of dev mode.
+    pub fn dev() -> Self {
+        Self::new("test", "test")
+    }
+
+    /// A signed request for the broker at `url`.
+    #[expect(clippy::disallowed_methods, reason = "the signer of a real client reads the real clock")]
+    pub fn sign(&self, url: &str, operation: &str, body: &Value) -> Signed {
+        let body = body.to_string();
+        let mut headers = HeaderMap::new();
+        headers.insert("content-type", HeaderValue::from_static("application/x-amz-json-1.1"));
+        headers.insert("x-amz-target", format!("AWSCognitoIdentityService.{operation}").parse().unwrap());
+        let identity = Credentials::new(&self.key, &self.secret, None, None, "test").into();
+        let params = v4::SigningParams::builder()
+            .identity(&identity)
+            .region("us-east-1")
+            .name("cognito-identity")
+            .time(SystemTime::now())
+            .settings(SigningSettings::default())
+            .build()
+            .unwrap()
+            .into();
+        let plain: Vec<_> = headers.iter().map(|(name, value)| (name.as_str(), value.to_str().unwrap())).collect();
+        let signable =
+            SignableRequest::new("POST", format!("{url}/"), plain.into_iter(), SignableBody::Bytes(body.as_bytes()));
+        let (instructions, _) = aws_sigv4::http_request::sign(signable.unwrap(), &params).unwrap().into_parts();
+        for (name, value) in instructions.headers() {
+            headers.insert(HeaderName::try_from(name).unwrap(), value.parse().unwrap());
+        }
+        Signed { url: url.to_owned(), headers, body }
+    }
+
+    pub async fn send(&self, request: &Signed) -> reqwest::Result<Answer> {
+        let Signed { url, headers, body } = request.clone();
+        answer(self.http.post(url).headers(headers).body(body).send().await?).await
+    }
+
+    pub async fn call(&self, url: &str, operation: &str, body: &Value) -> Answer {
+        self.send(&self.sign(url, operation, body)).await.unwrap()
+    }
+
+    /// A pool whose users the caller vouches for, and that takes guests too.
+    pub async fn create_pool(&self, url: &str) -> String {
+        let pool = json!({ "IdentityPoolName": "first", "AllowUnauthenticatedIdentities": true,
+                           "DeveloperProviderName": PROVIDER });
+        self.call(url, "CreateIdentityPool", &pool).await.member("IdentityPoolId")
+    }
+
+    pub fn token_request(&self, url: &str, pool: &str, user: &str) -> Signed {
+        self.sign(url, "GetOpenIdTokenForDeveloperIdentity", &token_input(pool, user))
+    }
+
+    /// A user's token, or why there is none.
+    pub async fn token(&self, url: &str, pool: &str, user: &str) -> Answer {
+        self.call(url, "GetOpenIdTokenForDeveloperIdentity", &token_input(pool, user)).await
+    }
+
+    /// A user's identity.
+    pub async fn identity(&self, url: &str, pool: &str, user: &str) -> String {
+        self.token(url, pool, user).await.member("IdentityId")
+    }
+}
+
+fn token_input(pool: &str, user: &str) -> Value {
+    json!({ "IdentityPoolId": pool, "Logins": { PROVIDER: user } })
+}
+
+/// A call that nobody signed.
+pub async fn call_unsigned(url: &str, operation: &str, body: &Value) -> Answer {
+    let request = shared().post(url).header("content-type", "application/x-amz-json-1.1");
+    let request = request.header("x-amz-target", format!("AWSCognitoIdentityService.{operation}"));
+    answer(request.body(body.to_string()).send().await.unwrap()).await.unwrap()
+}
+
+/// A guest of the pool.
+pub async fn get_id(url: &str, pool: &str) -> Answer {
+    call_unsigned(url, "GetId", &json!({ "IdentityPoolId": pool })).await
+}

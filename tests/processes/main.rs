@@ -1,0 +1,23 @@
+//! The broker as operators meet it: real processes, started, killed, starved of their database, drained, misconfigured.
+//!
+//! Every test runs the binary itself in an environment of its own, on ports that the system picks, and ends only what
+//! it started. Requests are signed by Amazon's own signer.
+
+#![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test's helpers panic as its tests do")]
+
+mod broker;
+mod client;
+mod database;
+mod proxy;
+mod raw;
+
+mod crash;
+mod dev;
+mod drain;
+mod limits;
+mod logs;
+mod lost_database;
+mod misuse;
+mod replicas;
+mod round_trips;
+mod start;
