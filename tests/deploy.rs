@@ -12,6 +12,7 @@ use std::time::{Duration, Instant};
 
 use aws_credential_types::Credentials;
 use aws_sdk_cognitoidentity::Client;
+use aws_sdk_cognitoidentity::config::retry::RetryConfig;
 use aws_sdk_cognitoidentity::config::{BehaviorVersion, Config, Region};
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
@@ -201,6 +202,7 @@ impl Machine {
             .endpoint_url(format!("http://127.0.0.1:{}", self.public))
             .region(Region::new("us-east-1"))
             .credentials_provider(credentials)
+            .retry_config(RetryConfig::disabled())
             .build();
         Client::from_conf(config)
     }
@@ -362,6 +364,35 @@ async fn the_app_role_does_all_that_a_broker_and_its_commands_do_and_no_more() {
     let login = "select rolpassword is not null and not rolsuper and not rolcreatedb and not rolcreaterole
                  from pg_authid where rolname in ('symbolon_owner', 'symbolon_app')";
     assert_eq!(ok(machine.psql("symbolon", &["-A", "-t", "-c", login])), "t\nt\n");
+    machine.postgres.stop().await.unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn new_guests_are_limited_unless_configured_otherwise() {
+    let machine = Machine::new().await;
+    machine.make_roles();
+    ok(machine.command("migrate").output().unwrap());
+    ok(machine.command("seed").output().unwrap());
+    let broker = machine.start_broker();
+    let client = machine.client();
+    let pool = client.create_identity_pool().identity_pool_name("guests").allow_unauthenticated_identities(true);
+    let pool = pool.send().await.unwrap().identity_pool_id;
+    // 25 a second, for one address.
+    let mut made = 0;
+    let refused = loop {
+        match client.get_id().identity_pool_id(&pool).send().await {
+            Ok(_) => made += 1,
+            Err(error) => break error.into_service_error(),
+        }
+        assert!(made < 1_000, "nothing is refused");
+    };
+    assert!(refused.is_too_many_requests_exception() && made >= 25, "{made}: {refused:?}");
+    assert_eq!(refused.meta().message(), Some("Rate exceeded"));
+    // Signed operations are not.
+    for _ in 0..50 {
+        client.describe_identity_pool().identity_pool_id(&pool).send().await.unwrap();
+    }
+    broker.stop();
     machine.postgres.stop().await.unwrap();
 }
 
