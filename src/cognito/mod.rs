@@ -17,6 +17,7 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use axum::body::Body;
+use axum::body::HttpBody as _;
 use axum::extract::State;
 use axum::http::request::Parts;
 use axum::http::{HeaderMap, Request, header};
@@ -106,6 +107,10 @@ async fn answer(app: &App, parts: &Parts, body: Body, operation: &'static str) -
 
 async fn read(app: &App, body: Body) -> Result<axum::body::Bytes, Fault> {
     let limit = app.config.server.max_body_bytes;
+    // What is announced need not be waited for.
+    if body.size_hint().lower() > u64::try_from(limit).unwrap_or(u64::MAX) {
+        return Err(Fault::too_large(limit));
+    }
     match tokio::time::timeout(app.config.server.request_timeout, Limited::new(body, limit).collect()).await {
         Ok(Ok(body)) => Ok(body.to_bytes()),
         Ok(Err(error)) if error.is::<LengthLimitError>() => Err(Fault::too_large(limit)),
