@@ -87,11 +87,16 @@ pub fn open(config: &Config) -> Result<Db, Failure> {
             "no database is configured; set DATABASE_URL, or database.url, to postgres://user:password@host/database",
         ));
     }
-    Db::new(&config.database).map_err(|error| {
+    let refuse = |why: &dyn std::fmt::Display| {
         Failure::configuration(format!(
-            "database.url is not an address of the form postgres://user@host/database: {error}"
+            "database.url is not an address of the form postgres://user@host/database: {why}"
         ))
-    })
+    };
+    let url = config.database.url.expose_secret();
+    if !["postgres://", "postgresql://"].iter().any(|scheme| url.starts_with(scheme)) {
+        return Err(refuse(&"it begins otherwise"));
+    }
+    Db::new(&config.database).map_err(|error| refuse(&error))
 }
 
 /// A database that does not answer, in one line.

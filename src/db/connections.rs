@@ -31,12 +31,12 @@ pub(super) struct Connections {
     patience: Duration,
     size: u32,
     slots: Arc<Semaphore>,
-    shelf: Arc<Mutex<Shelf>>,
+    parked: Arc<Mutex<Parked>>,
 }
 
 /// Those that nobody uses now, the latest used last.
 #[derive(Default)]
-struct Shelf {
+struct Parked {
     idle: Vec<Idle>,
     broken_at: Option<Instant>,
     closed: bool,
@@ -54,8 +54,8 @@ impl Idle {
     }
 }
 
-fn lock(shelf: &Mutex<Shelf>) -> MutexGuard<'_, Shelf> {
-    shelf.lock().unwrap_or_else(PoisonError::into_inner)
+fn lock(parked: &Mutex<Parked>) -> MutexGuard<'_, Parked> {
+    parked.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 impl Connections {
@@ -63,13 +63,13 @@ impl Connections {
     /// `patience`.
     pub(super) fn new(options: PgConnectOptions, settings: String, size: u32, patience: Duration) -> Self {
         let slots = Arc::new(Semaphore::new(usize::try_from(size).unwrap_or(Semaphore::MAX_PERMITS)));
-        Self { options, settings, patience, size, slots, shelf: Arc::default() }
+        Self { options, settings, patience, size, slots, parked: Arc::default() }
     }
 
     /// As (in use, idle).
     pub(super) fn count(&self) -> (u32, u32) {
         let free = u32::try_from(self.slots.available_permits()).unwrap_or(u32::MAX);
-        let idle = u32::try_from(lock(&self.shelf).idle.len()).unwrap_or(u32::MAX);
+        let idle = u32::try_from(lock(&self.parked).idle.len()).unwrap_or(u32::MAX);
         (self.size.saturating_sub(free), idle)
     }
 
@@ -82,7 +82,7 @@ impl Connections {
                 Some(idle) => (idle.conn, idle.made_at),
                 None => (self.connect().await?, Instant::now()),
             };
-            Ok(Conn { conn: Some(conn), made_at, shelf: Arc::clone(&self.shelf), slot: Some(slot) })
+            Ok(Conn { inner: Some(conn), made_at, parked: Arc::clone(&self.parked), slot: Some(slot) })
         });
         found.await.unwrap_or(Err(sqlx::Error::PoolTimedOut))
     }
@@ -91,10 +91,10 @@ impl Connections {
     async fn living(&self) -> Option<Idle> {
         loop {
             let (mut idle, suspect) = {
-                let mut shelf = lock(&self.shelf);
-                let idle = shelf.idle.pop()?;
+                let mut parked = lock(&self.parked);
+                let idle = parked.idle.pop()?;
                 // After one connection broke, those made before are likely to be dead too.
-                let suspect = shelf.broken_at.is_some_and(|broken| broken >= idle.made_at);
+                let suspect = parked.broken_at.is_some_and(|broken| broken >= idle.made_at);
                 (idle, suspect)
             };
             let doubtful = suspect || idle.since.elapsed() > TEST_AFTER_IDLE;
@@ -124,9 +124,9 @@ impl Connections {
     pub(super) async fn close(&self) {
         self.slots.close();
         let idle = {
-            let mut shelf = lock(&self.shelf);
-            shelf.closed = true;
-            std::mem::take(&mut shelf.idle)
+            let mut parked = lock(&self.parked);
+            parked.closed = true;
+            std::mem::take(&mut parked.idle)
         };
         for idle in idle {
             let _ = timeout(TEST_PATIENCE, idle.conn.close()).await;
@@ -156,51 +156,51 @@ async fn lives(conn: &mut PgConnection) -> bool {
 /// A connection in use. Dropped in the middle of something, it is put in order in the background, or closed.
 pub struct Conn {
     /// Taken only at the end.
-    conn: Option<PgConnection>,
+    inner: Option<PgConnection>,
     made_at: Instant,
-    shelf: Arc<Mutex<Shelf>>,
+    parked: Arc<Mutex<Parked>>,
     slot: Option<OwnedSemaphorePermit>,
 }
 
 impl Conn {
     /// Gives the connection back after its last statement was answered.
     pub fn give_back(mut self) {
-        if self.conn.as_ref().is_some_and(|conn| !conn.should_flush())
-            && let Some(conn) = self.conn.take()
+        if self.inner.as_ref().is_some_and(|conn| !conn.should_flush())
+            && let Some(conn) = self.inner.take()
         {
-            put(&self.shelf, conn, self.made_at);
+            put(&self.parked, conn, self.made_at);
         }
     }
 
     /// Gives a connection up that broke, and has those tested that were made before now.
     pub fn give_up(mut self) {
-        self.conn = None;
-        lock(&self.shelf).broken_at = Some(Instant::now());
+        self.inner = None;
+        lock(&self.parked).broken_at = Some(Instant::now());
     }
 }
 
-fn put(shelf: &Mutex<Shelf>, conn: PgConnection, made_at: Instant) {
-    let mut shelf = lock(shelf);
-    if shelf.closed {
+fn put(parked: &Mutex<Parked>, conn: PgConnection, made_at: Instant) {
+    let mut parked = lock(parked);
+    if parked.closed {
         return;
     }
-    shelf.idle.push(Idle { conn, made_at, since: Instant::now() });
+    parked.idle.push(Idle { conn, made_at, since: Instant::now() });
     // The least used lie at the bottom.
-    while shelf.idle.first().is_some_and(Idle::is_stale) {
-        shelf.idle.remove(0);
+    while parked.idle.first().is_some_and(Idle::is_stale) {
+        parked.idle.remove(0);
     }
 }
 
 impl Drop for Conn {
     fn drop(&mut self) {
-        let (Some(mut conn), Some(slot)) = (self.conn.take(), self.slot.take()) else { return };
+        let (Some(mut conn), Some(slot)) = (self.inner.take(), self.slot.take()) else { return };
         let Ok(runtime) = tokio::runtime::Handle::try_current() else { return };
-        let (shelf, made_at) = (Arc::clone(&self.shelf), self.made_at);
+        let (parked, made_at) = (Arc::clone(&self.parked), self.made_at);
         runtime.spawn(async move {
             if lives(&mut conn).await {
-                put(&shelf, conn, made_at);
+                put(&parked, conn, made_at);
             } else {
-                lock(&shelf).broken_at = Some(Instant::now());
+                lock(&parked).broken_at = Some(Instant::now());
             }
             drop(slot);
         });
@@ -212,13 +212,13 @@ impl Deref for Conn {
 
     #[expect(clippy::expect_used, reason = "it is there until the end")]
     fn deref(&self) -> &PgConnection {
-        self.conn.as_ref().expect("a connection in use")
+        self.inner.as_ref().expect("a connection in use")
     }
 }
 
 impl DerefMut for Conn {
     #[expect(clippy::expect_used, reason = "it is there until the end")]
     fn deref_mut(&mut self) -> &mut PgConnection {
-        self.conn.as_mut().expect("a connection in use")
+        self.inner.as_mut().expect("a connection in use")
     }
 }
