@@ -163,7 +163,8 @@ pub struct Conn {
 }
 
 impl Conn {
-    /// Gives the connection back after its last statement was answered.
+    /// Gives the connection back after its last statement was answered; in the background, if a transaction was left
+    /// that is to be rolled back first.
     pub fn give_back(mut self) {
         if self.inner.as_ref().is_some_and(|conn| !conn.should_flush())
             && let Some(conn) = self.inner.take()
