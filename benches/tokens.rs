@@ -103,7 +103,7 @@ fn bare_signature(algorithm: &str) -> f64 {
         .map(|_| {
             let before = own_cpu();
             (0..BARE_SIGNATURES).for_each(|_| sign());
-            micros(own_cpu() - before) / f64::from(BARE_SIGNATURES)
+            micros(own_cpu().saturating_sub(before)) / f64::from(BARE_SIGNATURES)
         })
         .collect();
     rounds.sort_by(f64::total_cmp);
@@ -169,9 +169,9 @@ async fn measure(algorithm: &str, tokens: usize) -> Vec<Round> {
         let per_token = |cpu: Duration| micros(cpu) / count(tokens);
         let percentile = |share: usize| micros(latencies[latencies.len() * share / 100]) / 1_000.0;
         rounds.push(Round {
-            broker: per_token(after.0 - before.0),
-            postgres: per_token(after.1 - before.1),
-            client: per_token(after.2 - before.2),
+            broker: per_token(after.0.saturating_sub(before.0)),
+            postgres: per_token(after.1.saturating_sub(before.1)),
+            client: per_token(after.2.saturating_sub(before.2)),
             rate: count(tokens) / elapsed.as_secs_f64(),
             p50: percentile(50),
             p99: percentile(99),

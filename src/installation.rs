@@ -1,6 +1,7 @@
 //! The installation: its one row, the epoch that tells replicas of changes, and the canaries of its master keys.
 
 use sqlx::postgres::PgConnection;
+use time::OffsetDateTime;
 
 use crate::error::{Error, Result};
 use crate::seal::{Place, Seal};
@@ -17,7 +18,9 @@ pub enum Kind {
 }
 
 impl Kind {
-    fn as_str(self) -> &'static str {
+    /// The kind as the commands print it.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
         match self {
             Self::Dev => "dev",
             Self::Serve => "serve",
@@ -34,6 +37,8 @@ pub struct Installation {
     pub issuer: String,
     /// Counts changes of every small table.
     pub epoch: i64,
+    /// When the database was set up.
+    pub created_at: OffsetDateTime,
 }
 
 impl Installation {
@@ -42,12 +47,14 @@ impl Installation {
     /// # Errors
     /// If the database fails.
     pub async fn find(conn: &mut PgConnection) -> Result<Option<Self>> {
-        let row =
-            sqlx::query!("select kind, issuer, epoch from installation where id = 1").fetch_optional(conn).await?;
+        let row = sqlx::query!("select kind, issuer, epoch, created_at from installation where id = 1")
+            .fetch_optional(conn)
+            .await?;
         Ok(row.map(|row| Self {
             kind: if row.kind == "dev" { Kind::Dev } else { Kind::Serve },
             issuer: row.issuer,
             epoch: row.epoch,
+            created_at: row.created_at,
         }))
     }
 
@@ -115,19 +122,63 @@ pub async fn seal_state(conn: &mut PgConnection, seal: &Seal) -> Result<SealStat
 /// # Errors
 /// If the database fails.
 pub async fn unseal(conn: &mut PgConnection, seal: &Seal) -> Result<SealState> {
-    let state = seal_state(conn, seal).await?;
+    let state = seal_state(&mut *conn, seal).await?;
     if state == SealState::Unsealed {
         let key_id = seal.primary_id();
         let canary = seal.seal_under(&key_id, canary_place(&key_id), CANARY)?;
-        sqlx::query!(
+        let mut tx = sqlx::Connection::begin(conn).await?;
+        let recorded = sqlx::query!(
             "insert into seal_keys (key_id, canary) values ($1, $2) on conflict (key_id) do nothing",
             key_id,
             canary
         )
-        .execute(conn)
-        .await?;
+        .execute(&mut *tx)
+        .await?
+        .rows_affected()
+            > 0;
+        if recorded {
+            bump_epoch(&mut tx).await?;
+        }
+        tx.commit().await?;
     }
     Ok(state)
+}
+
+/// Whether the database has this table at all: it may be empty, or somebody else's.
+///
+/// # Errors
+/// If the database fails.
+pub async fn is_migrated(conn: &mut PgConnection) -> Result<bool> {
+    Ok(sqlx::query_scalar("select to_regclass('installation') is not null").fetch_one(conn).await?)
+}
+
+/// The ids of the master keys that this database was sealed with, the newest last.
+///
+/// # Errors
+/// If the database fails.
+pub async fn seal_key_ids(conn: &mut PgConnection) -> Result<Vec<String>> {
+    Ok(sqlx::query_scalar!("select key_id from seal_keys order by created_at, key_id").fetch_all(conn).await?)
+}
+
+/// Removes the canaries of master keys, but for the primary one, that no secret is sealed with any more; returns their
+/// ids. One statement, so that look and removal are of one moment. A new table of secrets must be added here.
+///
+/// # Errors
+/// If the database fails.
+pub async fn forget_unused_seal_keys(conn: &mut PgConnection, seal: &Seal) -> Result<Vec<String>> {
+    // The key id is what stands in front of a blob, after its version (`seal.rs`).
+    let mut removed = sqlx::query_scalar!(
+        "delete from seal_keys where key_id <> $1
+           and key_id not in (select encode(substring(secret_sealed from 2 for 4), 'hex') from access_keys)
+           and key_id not in (select encode(substring(private_sealed from 2 for 4), 'hex') from signing_keys
+                              where private_sealed is not null)
+         returning key_id",
+        seal.primary_id()
+    )
+    .fetch_all(conn)
+    .await?;
+    removed.sort();
+    Ok(removed)
 }
 
 fn canary_place(key_id: &str) -> Place<'_> {

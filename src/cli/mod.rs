@@ -1,12 +1,20 @@
 //! The commands of `symbolon`, one file each, and what they share: options, exit codes and output.
 
+pub mod access_key;
 pub mod apply;
 pub mod broker;
+pub mod completions;
+pub mod config;
 pub mod dev;
 pub mod dev_postgres;
+pub mod health;
+pub mod installation;
+pub mod key;
+pub mod master_key;
 pub mod migrate;
 pub mod serve;
 pub mod session;
+pub mod tenant;
 
 use std::fmt;
 use std::io::Write as _;
@@ -15,6 +23,8 @@ use std::process::ExitCode;
 
 use clap::{Parser, Subcommand, ValueEnum};
 use serde::Serialize;
+use time::OffsetDateTime;
+use time::format_description::well_known::Rfc3339;
 
 use self::session::Session;
 use crate::config::{Environment, Problems};
@@ -29,7 +39,7 @@ use crate::error::Error;
     after_help = "Exit codes: 0 ok, 1 failure, 2 usage, 3 configuration, 4 database, 5 schema."
 )]
 pub struct Cli {
-    /// Configuration file (TOML); else the one that SYMBOLON_CONFIG names.
+    /// Configuration file (TOML); else the one that `SYMBOLON_CONFIG` names.
     #[arg(long, global = true, value_name = "FILE")]
     config: Option<PathBuf>,
     #[command(subcommand)]
@@ -40,10 +50,30 @@ pub struct Cli {
 enum Command {
     /// Run everything in one process: a private Postgres, a dev tenant, the broker.
     Dev(dev::Args),
-    /// Run the broker against DATABASE_URL.
+    /// Run the broker against `DATABASE_URL`.
     Serve(serve::Args),
     /// Apply the schema's migrations, or show them.
     Migrate(migrate::Args),
+    /// Make the tenants, access keys and pools that a TOML file describes, or bring them to what it says.
+    #[command(after_long_help = apply::EXAMPLE)]
+    Apply(apply::Args),
+    /// Tenants: what AWS calls accounts.
+    Tenant(tenant::Args),
+    /// The credentials with which a tenant's backends sign their calls.
+    AccessKey(access_key::Args),
+    /// The keys that sign tokens.
+    Key(key::Args),
+    /// The keys that secrets in the database are sealed with.
+    MasterKey(master_key::Args),
+    /// What this database was set up for, and the issuer of its tokens.
+    Installation(installation::Args),
+    /// The configuration as a broker would read it.
+    Config(config::Args),
+    /// Ask a running broker whether it is ready: exit 0, or 1 with the reasons. For container checks.
+    Health(health::Args),
+    /// Print a shell's completion script.
+    #[command(after_help = completions::EXAMPLES)]
+    Completions(completions::Args),
 }
 
 /// How a command prints its result.
@@ -146,6 +176,15 @@ async fn execute(cli: Cli, environment: Environment) -> Result<(), Failure> {
         Command::Dev(args) => dev::run(session, args).await,
         Command::Serve(args) => serve::run(session, args).await,
         Command::Migrate(args) => migrate::run(session, args).await,
+        Command::Apply(args) => apply::run(session, args).await,
+        Command::Tenant(args) => tenant::run(session, args).await,
+        Command::AccessKey(args) => access_key::run(session, args).await,
+        Command::Key(args) => key::run(session, args).await,
+        Command::MasterKey(args) => master_key::run(session, args).await,
+        Command::Installation(args) => installation::run(session, args).await,
+        Command::Config(args) => config::run(&session, &args),
+        Command::Health(args) => health::run(session, args).await,
+        Command::Completions(args) => completions::run(args),
     }
 }
 
@@ -163,4 +202,58 @@ pub fn print<T: Serialize>(output: Output, result: &T, text: impl FnOnce(&T) -> 
     }
     std::io::stdout().write_all(document.as_bytes())?;
     Ok(())
+}
+
+/// Prints a line beside the result: after it as text, on stderr where stdout is for JSON alone.
+///
+/// # Errors
+/// If stdout is closed.
+pub fn note(output: Output, line: &str) -> Result<(), Failure> {
+    match output {
+        Output::Text => writeln!(std::io::stdout(), "{line}")?,
+        Output::Json => {
+            let _ = writeln!(std::io::stderr(), "symbolon: {line}");
+        }
+    }
+    Ok(())
+}
+
+/// Rows under their headings, for people: columns as wide as needed, two blanks between them.
+#[must_use]
+pub fn columns<const N: usize>(headings: [&str; N], rows: impl IntoIterator<Item = [String; N]>) -> String {
+    let rows: Vec<[String; N]> = std::iter::once(headings.map(str::to_owned)).chain(rows).collect();
+    let width = |column: usize| rows.iter().map(|row| row[column].chars().count()).max().unwrap_or(0);
+    let widths: [usize; N] = std::array::from_fn(width);
+    let line = |row: &[String; N]| {
+        let cells = row.iter().zip(widths).map(|(cell, width)| format!("{cell:width$}"));
+        format!("{}\n", cells.collect::<Vec<_>>().join("  ").trim_end())
+    };
+    rows.iter().map(line).collect()
+}
+
+/// A time for people, to the second; `-` for none.
+#[must_use]
+pub fn shown(at: Option<OffsetDateTime>) -> String {
+    at.and_then(|at| at.replace_nanosecond(0).ok()?.format(&Rfc3339).ok()).unwrap_or_else(|| "-".to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory as _;
+
+    use super::*;
+
+    #[test]
+    fn the_command_line_is_consistent() {
+        Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn columns_are_as_wide_as_needed() {
+        let rows =
+            [["1".to_owned(), "é".to_owned(), String::new()], ["22222".to_owned(), "x".to_owned(), "y".to_owned()]];
+        assert_eq!(columns(["ID", "NAME", "C"], rows), "ID     NAME  C\n1      é\n22222  x     y\n");
+        assert_eq!(shown(None), "-");
+        assert_eq!(shown(Some(OffsetDateTime::UNIX_EPOCH)), "1970-01-01T00:00:00Z");
+    }
 }

@@ -69,11 +69,20 @@ impl Session {
     /// As [`Session::migrated`]; or if master keys are missing or wrong.
     pub async fn unsealed(&self) -> Result<(Config, Db, PgConnection, Seal), Failure> {
         let (config, db, mut conn) = self.migrated().await?;
-        let seal = load_master_keys(&config.seal)?;
-        match installation::unseal(&mut conn, &seal).await? {
-            SealState::Unsealed => Ok((config, db, conn, seal)),
-            SealState::Sealed(missing) => Err(sealed(&missing)),
-        }
+        let seal = unseal(&config, &mut conn).await?;
+        Ok((config, db, conn, seal))
+    }
+}
+
+/// The configured master keys, if they open what the database holds.
+///
+/// # Errors
+/// If master keys are missing or wrong.
+pub async fn unseal(config: &Config, conn: &mut PgConnection) -> Result<Seal, Failure> {
+    let seal = load_master_keys(&config.seal)?;
+    match installation::unseal(conn, &seal).await? {
+        SealState::Unsealed => Ok(seal),
+        SealState::Sealed(missing) => Err(sealed(&missing)),
     }
 }
 
@@ -82,21 +91,22 @@ impl Session {
 /// # Errors
 /// If none is configured, or its address is none.
 pub fn open(config: &Config) -> Result<Db, Failure> {
-    if config.database.url.expose_secret().is_empty() {
+    let url = config.database.url.expose_secret();
+    if url.is_empty() {
         return Err(Failure::configuration(
             "no database is configured; set DATABASE_URL, or database.url, to postgres://user:password@host/database",
         ));
     }
-    let refuse = |why: &dyn std::fmt::Display| {
+    // The driver takes any scheme. The address is not shown, since it may hold a password.
+    let refuse = |why: &str| {
         Failure::configuration(format!(
-            "database.url is not an address of the form postgres://user@host/database: {why}"
+            "database.url is not an address of the form postgres://user:password@host/database: {why}"
         ))
     };
-    let url = config.database.url.expose_secret();
-    if !["postgres://", "postgresql://"].iter().any(|scheme| url.starts_with(scheme)) {
-        return Err(refuse(&"it begins otherwise"));
+    if !url.starts_with("postgres://") && !url.starts_with("postgresql://") {
+        return Err(refuse("it must begin with postgres://"));
     }
-    Db::new(&config.database).map_err(|error| refuse(&error))
+    Db::new(&config.database).map_err(|error| refuse(&error.to_string()))
 }
 
 /// A database that does not answer, in one line.

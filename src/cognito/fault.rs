@@ -12,7 +12,7 @@ use crate::sigv4::Refusal;
 /// A failure as the wire has it.
 #[derive(Debug)]
 pub struct Fault {
-    /// 400 but for faults of the service (500) and bodies that are too large (413).
+    /// 400 but for faults of the service (500), bodies that are too large (413) and other protocols (404).
     pub status: StatusCode,
     /// The exception's short name: `__type`.
     pub exception: &'static str,
@@ -20,19 +20,34 @@ pub struct Fault {
     pub message: Option<String>,
     /// Whether to ask the client to come again in a second.
     pub retry: bool,
+    /// Whether the connection ends with the answer, as the body was not read.
+    pub close: bool,
     /// What to log: the failure whole, where the wire shows it bare.
     pub cause: Option<Error>,
 }
 
 impl Fault {
     fn new(exception: &'static str, message: impl Into<String>) -> Self {
-        Self { status: StatusCode::BAD_REQUEST, exception, message: Some(message.into()), retry: false, cause: None }
+        let status = StatusCode::BAD_REQUEST;
+        Self { status, exception, message: Some(message.into()), retry: false, close: false, cause: None }
+    }
+
+    /// The same fault, and the end of its connection.
+    #[must_use]
+    pub fn closing(self) -> Self {
+        Self { close: true, ..self }
     }
 
     /// The operation does not exist, or not yet.
     #[must_use]
     pub fn unknown_operation() -> Self {
         Self { message: None, ..Self::new("UnknownOperationException", "") }
+    }
+
+    /// The request is of another protocol than this endpoint's.
+    #[must_use]
+    pub fn unknown_protocol() -> Self {
+        Self { status: StatusCode::NOT_FOUND, ..Self::unknown_operation() }
     }
 
     /// A request in an encoding that is not taken.

@@ -9,15 +9,15 @@ pub mod model;
 mod origin;
 mod pools;
 pub mod shapes;
+mod types;
 pub mod validate;
 pub mod wire;
 
 use std::net::IpAddr;
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
-use axum::body::Body;
-use axum::body::HttpBody as _;
+use axum::body::{Body, Bytes, HttpBody as _};
 use axum::extract::State;
 use axum::http::request::Parts;
 use axum::http::{HeaderMap, Request, header};
@@ -35,6 +35,13 @@ use crate::request::{ClientAddress, RequestId};
 /// What `X-Amz-Target` names before the operation; a longer form ends in it.
 const SERVICE: &str = "AWSCognitoIdentityService";
 
+/// What is read of a body that is too large, and how long, before its connection is closed.
+const MAX_DISCARDED: usize = 8 << 20;
+const DISCARD_TIMEOUT: Duration = Duration::from_secs(2);
+
+/// A client that sends nothing for so long waits for the answer.
+const DISCARD_PAUSE: Duration = Duration::from_millis(100);
+
 /// One request: what arrived, read but not parsed.
 struct Call<'a> {
     app: &'a App,
@@ -50,10 +57,7 @@ pub async fn handle(State(app): State<Arc<App>>, request: Request<Body>) -> Resp
     let (parts, body) = request.into_parts();
     let id = parts.extensions.get::<RequestId>().cloned().unwrap_or_default();
     let operation = operation(&parts.headers);
-    let result = match operation {
-        Some(operation) => answer(&app, &parts, body, operation).await,
-        None => Err(Fault::unknown_operation()),
-    };
+    let result = answer(&app, &parts, body, operation).await;
     let name = operation.unwrap_or("Unknown");
     let code = result.as_ref().map_or_else(|fault| fault.exception, |_| "OK");
     metrics::counter!("symbolon_requests_total", "operation" => name, "code" => code).increment(1);
@@ -90,13 +94,27 @@ fn operation(headers: &HeaderMap) -> Option<&'static str> {
     shapes::OPERATIONS.iter().find(|operation| **operation == name).copied()
 }
 
-async fn answer(app: &App, parts: &Parts, body: Body, operation: &'static str) -> Result<Vec<u8>, Fault> {
+/// Whether the request says that it is of the only protocol there is.
+fn speaks_json(headers: &HeaderMap) -> bool {
+    let mut types = headers.get_all(header::CONTENT_TYPE).iter();
+    let (Some(given), None) = (types.next().and_then(|value| value.to_str().ok()), types.next()) else { return false };
+    let media_type = given.split(';').next().unwrap_or_default().trim();
+    media_type.eq_ignore_ascii_case(wire::MEDIA_TYPE)
+}
+
+async fn answer(app: &App, parts: &Parts, body: Body, operation: Option<&'static str>) -> Result<Vec<u8>, Fault> {
     let ClientAddress(address) = parts.extensions.get().copied().unwrap_or_default();
-    app.limits.admit_address(address)?;
+    app.limits.admit_address(address).map_err(|error| Fault::from(error).closing())?;
+    // Before any other refusal: a connection with a body in it that nobody reads has to be closed, and that could hit
+    // the client while it is still sending, or with its next request under way.
+    let body = read(app, body).await?;
+    if !speaks_json(&parts.headers) {
+        return Err(Fault::unknown_protocol());
+    }
+    let operation = operation.ok_or_else(Fault::unknown_operation)?;
     if parts.headers.get(header::CONTENT_ENCODING).is_some_and(|encoding| encoding != "identity") {
         return Err(Fault::content_encoding());
     }
-    let body = read(app, body).await?;
     app.check_unsealed()?;
     let call = Call { app, parts, body: &body, address, operation };
     match tokio::time::timeout(app.config.server.handler_timeout, dispatch(&call)).await {
@@ -105,17 +123,36 @@ async fn answer(app: &App, parts: &Parts, body: Body, operation: &'static str) -
     }
 }
 
-async fn read(app: &App, body: Body) -> Result<axum::body::Bytes, Fault> {
+async fn read(app: &App, mut body: Body) -> Result<Bytes, Fault> {
     let limit = app.config.server.max_body_bytes;
     // What is announced need not be waited for.
     if body.size_hint().lower() > u64::try_from(limit).unwrap_or(u64::MAX) {
-        return Err(Fault::too_large(limit));
+        discard(&mut body).await;
+        return Err(Fault::too_large(limit).closing());
     }
-    match tokio::time::timeout(app.config.server.request_timeout, Limited::new(body, limit).collect()).await {
+    match tokio::time::timeout(app.config.server.request_timeout, Limited::new(&mut body, limit).collect()).await {
         Ok(Ok(body)) => Ok(body.to_bytes()),
-        Ok(Err(error)) if error.is::<LengthLimitError>() => Err(Fault::too_large(limit)),
-        Ok(Err(_)) | Err(_) => Err(Fault::incomplete_body()),
+        Ok(Err(error)) if error.is::<LengthLimitError>() => {
+            discard(&mut body).await;
+            Err(Fault::too_large(limit).closing())
+        }
+        Ok(Err(_)) | Err(_) => Err(Fault::incomplete_body().closing()),
     }
+}
+
+/// Reads on while more keeps coming, so that a client which sends too much comes to read why it is refused.
+async fn discard(body: &mut Body) {
+    let mut left = MAX_DISCARDED;
+    let reading = async {
+        while let Ok(Some(Ok(frame))) = tokio::time::timeout(DISCARD_PAUSE, body.frame()).await {
+            let length = frame.data_ref().map_or(0, Bytes::len);
+            left = left.saturating_sub(length);
+            if left == 0 {
+                break;
+            }
+        }
+    };
+    let _ = tokio::time::timeout(DISCARD_TIMEOUT, reading).await;
 }
 
 /// The table of operations: who may call each, and what answers.
@@ -183,8 +220,8 @@ where
 fn input<I: DeserializeOwned>(call: &Call<'_>) -> Result<I, Fault> {
     let shape = shapes::input_of(call.operation).ok_or_else(Fault::unknown_operation)?;
     let mut body = json::read(call.body)?;
-    validate::check_types(shape, &body)?;
-    validate::normalize(shape, &mut body);
+    types::check_types(shape, &body)?;
+    types::normalize(shape, &mut body);
     let violations = validate::violations(shape, &body);
     if !violations.is_empty() {
         return Err(violations.into());

@@ -18,7 +18,9 @@ use crate::seal::Seal;
 /// The purpose that page-token keys are derived for.
 const PURPOSE: &str = "page";
 
-const CONTENT_TYPE: HeaderValue = HeaderValue::from_static("application/x-amz-json-1.1");
+/// What requests and answers say that they are.
+pub const MEDIA_TYPE: &str = "application/x-amz-json-1.1";
+const CONTENT_TYPE: HeaderValue = HeaderValue::from_static(MEDIA_TYPE);
 
 /// Longer messages, and those that are not plain ASCII, are not repeated in a header.
 const MAX_HEADER_MESSAGE: usize = 1_024;
@@ -48,8 +50,7 @@ pub fn response(result: std::result::Result<Vec<u8>, Fault>, id: &RequestId) -> 
         if fault.retry {
             headers.insert(header::RETRY_AFTER, HeaderValue::from_static("1"));
         }
-        if status == StatusCode::PAYLOAD_TOO_LARGE {
-            // What is left of the body will not be read.
+        if fault.close {
             headers.insert(header::CONNECTION, HeaderValue::from_static("close"));
         }
     }
@@ -58,6 +59,11 @@ pub fn response(result: std::result::Result<Vec<u8>, Fault>, id: &RequestId) -> 
 
 /// `{"__type": …, "message": …}`; the one exception that IAM throws spells the member `Message`.
 fn fault_body(fault: &Fault) -> Vec<u8> {
+    if fault.status == StatusCode::NOT_FOUND {
+        // As AWS answers where none of its protocols takes a request.
+        return br#"{"Output":{"__type":"com.amazon.coral.service#UnknownOperationException"},"Version":"1.0"}"#
+            .to_vec();
+    }
     let member = if fault.exception == "AccessDeniedException" { "Message" } else { "message" };
     let body = match &fault.message {
         Some(message) => serde_json::json!({ "__type": fault.exception, member: message }),

@@ -4,7 +4,7 @@
 
 mod rules;
 
-pub use rules::{issuer as issuer_problems, network};
+pub use rules::{MAX_PUBLISHED_KEYS, issuer as issuer_problems, network};
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -387,11 +387,11 @@ fn merge(
 ) {
     for (section, value) in given {
         match (defaults.get(section), value) {
-            (None, _) => problems.push(unknown(section, "", defaults.keys())),
+            (None, _) => problems.push(unknown(section, "", defaults.keys().map(String::as_str))),
             (Some(Value::Object(known)), Value::Object(fields)) => {
                 for (field, value) in fields {
                     if !known.contains_key(field) {
-                        problems.push(unknown(field, &format!("{section}."), known.keys()));
+                        problems.push(unknown(field, &format!("{section}."), known.keys().map(String::as_str)));
                         continue;
                     }
                     let mut trial = defaults.clone();
@@ -421,7 +421,8 @@ fn put(tree: &mut Map<String, Value>, section: &str, field: &str, value: &Value)
     }
 }
 
-fn unknown<'a>(name: &str, prefix: &str, known: impl Iterator<Item = &'a String>) -> String {
+/// What is wrong with a field that is not among the `known` ones of its section: the nearest of them is named.
+pub(crate) fn unknown<'a>(name: &str, prefix: &str, known: impl Iterator<Item = &'a str>) -> String {
     let nearest = known.map(|candidate| (strsim::damerau_levenshtein(name, candidate), candidate)).min();
     match nearest {
         Some((distance, candidate)) if distance <= 3.max(name.len() / 3) => {

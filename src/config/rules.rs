@@ -9,7 +9,7 @@ use super::{Config, Issuer, Keys};
 use crate::ids::Region;
 
 /// Keys in the JWKS at any time. Consumers read at most so many, or only the first few.
-pub const MAX_PUBLISHED_KEYS: u64 = 8;
+pub const MAX_PUBLISHED_KEYS: usize = 8;
 
 /// The longest `TokenDuration` of the service model, in seconds.
 const MODEL_MAX_LIFETIME: u64 = 86_400;
@@ -177,8 +177,9 @@ fn tokens_and_keys(config: &Config, problems: &mut Vec<String>) {
 }
 
 /// 1 active, 1 next, and as many retiring ones as rotations fall into the unpublish delay.
-fn published_keys(keys: &Keys) -> u64 {
-    2 + keys.unpublish_delay.as_secs().div_ceil(keys.rotation_period.as_secs().max(1))
+fn published_keys(keys: &Keys) -> usize {
+    let retiring = keys.unpublish_delay.as_secs().div_ceil(keys.rotation_period.as_secs().max(1));
+    usize::try_from(retiring).unwrap_or(usize::MAX).saturating_add(2)
 }
 
 /// The bounds below which a verifier would notice a rotation. `keys.allow_unsafe` waives them.
@@ -192,6 +193,12 @@ pub fn lower_bounds(keys: &Keys, max_lifetime: u64) -> Vec<String> {
         ("publish_lead", s(keys.publish_lead), lead, "so that every verifier has fetched a key before it signs"),
         ("unpublish_delay", s(keys.unpublish_delay), unpublish, "so that every token outlives its verification"),
         ("destroy_delay", s(keys.destroy_delay), destroy, "so that no replica still signs with a destroyed key"),
+        (
+            "sign_fence",
+            s(keys.sign_fence),
+            2 * s(keys.replica_skew) + 1,
+            "so that every replica hears of a turn before it",
+        ),
         ("rotation_period", s(keys.rotation_period), s(keys.publish_lead), "so that the next key is published in time"),
     ];
     bounds

@@ -4,6 +4,7 @@ use sqlx::postgres::PgConnection;
 use time::OffsetDateTime;
 use uuid::Uuid;
 
+use super::aftercheck;
 use crate::error::Result;
 use crate::ids::{self, AccountId, IdentityId, Route};
 use crate::pools::Pool;
@@ -177,8 +178,9 @@ impl Identity {
     /// # Errors
     /// If the database fails.
     pub async fn delete(conn: &mut PgConnection, pool: &Pool, at: Located) -> Result<()> {
-        let mut tx = sqlx::Connection::begin(conn).await?;
+        let mut tx = sqlx::Connection::begin(&mut *conn).await?;
         if lock(&mut tx, at).await?.is_none() {
+            tx.rollback().await?;
             return Ok(());
         }
         sqlx::query!("delete from logins where route = any($1) and identity_id = $2", &pool.routes(), at.uuid)
@@ -187,8 +189,14 @@ impl Identity {
         sqlx::query!("delete from identities where route = $1 and identity_id = $2", at.route.0, at.uuid)
             .execute(&mut *tx)
             .await?;
-        sqlx::query!("delete from identity_routes where identity_id = $1", at.uuid).execute(&mut *tx).await?;
+        // An import may have given another pool an identity of the same id; its route stays.
+        sqlx::query!("delete from identity_routes where identity_id = $1 and route = $2", at.uuid, at.route.0)
+            .execute(&mut *tx)
+            .await?;
         tx.commit().await?;
+        if pool.spread > 1 {
+            aftercheck::after_delete(conn, pool, at.uuid).await?;
+        }
         Ok(())
     }
 }

@@ -189,7 +189,7 @@ impl Pool {
 
     /// Whether identities of this pool may lie in `route`.
     pub(super) fn owns(&self, route: Route) -> bool {
-        route.pool_no() == self.no && route < Route::new(self.no, i32::from(self.spread))
+        route.pool_no() == self.no && route.0 - Route::new(self.no, 0).0 < i32::from(self.spread)
     }
 }
 

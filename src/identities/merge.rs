@@ -5,6 +5,7 @@ use std::collections::BTreeSet;
 use sqlx::postgres::PgConnection;
 use uuid::Uuid;
 
+use super::aftercheck;
 use super::identity::{self, State};
 use super::login::{DeveloperUser, Login};
 use super::sign_in::{MAX_RACES, locate};
@@ -64,6 +65,9 @@ pub async fn merge(
         identity::disable(&mut tx, from).await?;
         identity::touch(&mut tx, into).await?;
         tx.commit().await?;
+        if pool.spread > 1 {
+            aftercheck::after_merge(conn, pool, from.uuid, into, &destination).await?;
+        }
         return Ok(into.uuid);
     }
     Err(Error::Contended)

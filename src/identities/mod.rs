@@ -1,5 +1,6 @@
 //! Identities, the logins linked to them, and how the one is found by the other.
 
+pub mod aftercheck;
 pub mod identity;
 pub mod login;
 pub mod merge;

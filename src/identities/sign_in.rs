@@ -3,6 +3,7 @@
 use sqlx::postgres::PgConnection;
 use uuid::Uuid;
 
+use super::aftercheck;
 use super::identity::{self, Identity, Located, State};
 use super::login::{self, DeveloperUser, Login, LoginKey};
 use crate::error::{Error, Result};
@@ -116,6 +117,13 @@ async fn link(
         if login::insert(&mut tx, key, user, target.uuid).await? {
             identity::touch(&mut tx, target.located()).await?;
             tx.commit().await?;
+            if pool.spread > 1 {
+                match aftercheck::after_link(conn, pool, target.located(), key).await? {
+                    None => return Err(not_found()),
+                    Some(State::Disabled) => return Err(Error::IdentityForbidden(named.to_string())),
+                    Some(State::Enabled) => {}
+                }
+            }
             return Ok(SignedIn { identity: target.uuid, change: Change::Linked });
         }
         tx.rollback().await?;

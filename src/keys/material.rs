@@ -144,12 +144,13 @@ fn certificate(
     now: OffsetDateTime,
 ) -> Result<String> {
     let pair = rcgen::KeyPair::from_pkcs8_der_and_sign_algo(&private.into(), alg).map_err(Error::internal)?;
+    let pair = Zeroizing::new(pair);
     let mut params = rcgen::CertificateParams::default();
     params.distinguished_name = rcgen::DistinguishedName::new();
     params.distinguished_name.push(rcgen::DnType::CommonName, issuer);
     params.not_before = now.saturating_sub(time::Duration::DAY);
     params.not_after = time::macros::datetime!(9999-12-31 23:59:59 UTC);
-    let certificate = params.self_signed(&pair).map_err(Error::internal)?;
+    let certificate = params.self_signed(&*pair).map_err(Error::internal)?;
     Ok(STANDARD.encode(certificate.der()))
 }
 

@@ -18,11 +18,9 @@ use time::OffsetDateTime;
 
 use crate::config::{self, Algorithm};
 
+pub use crate::config::MAX_PUBLISHED_KEYS;
 pub use ring::{Document, KeyRing, Signer};
 pub use signing_key::{SigningKey, State};
-
-/// Keys in the JWKS at any time, at most. The configuration is refused if its periods alone would pass this.
-pub const MAX_PUBLISHED_KEYS: usize = 8;
 
 /// The schedule of an issuer's keys, and how they look.
 #[derive(Clone, Debug)]
@@ -72,4 +70,15 @@ pub(crate) fn after(at: OffsetDateTime, by: Duration) -> OffsetDateTime {
 
 fn signed(duration: Duration) -> time::Duration {
     time::Duration::try_from(duration).unwrap_or(time::Duration::MAX)
+}
+
+#[cfg(test)]
+mod testing {
+    use super::Policy;
+    use crate::config::{Config, Sources};
+
+    /// The default schedule.
+    pub fn policy() -> Policy {
+        Policy::new(&Config::read(&Sources::default()).unwrap(), "https://id.example.com")
+    }
 }

@@ -27,6 +27,9 @@ use crate::ids;
 use crate::retry;
 use crate::seal::Seal;
 
+/// A poll, and the making of keys that are due, is given up after the fence, but not before this.
+const SHORTEST_LIMIT: Duration = Duration::from_secs(15);
+
 const NO_POLL: &str = "the keys have not been read from the database yet";
 const STALE: &str = "the keys were last read from the database too long ago";
 const CLOCK_OFF: &str = "the clocks of this machine and of the database disagree";
@@ -354,8 +357,10 @@ impl KeyRing {
     pub async fn run(&self, db: &Db, seal: &Seal, shutdown: CancellationToken) {
         let mut watch = Watch::default();
         loop {
+            // A connection to a host that is gone may hang for many minutes.
+            let tick = tokio::time::timeout(self.policy.keys.sign_fence.max(SHORTEST_LIMIT), self.tick(db, seal));
             let outcome = tokio::select! {
-                outcome = self.tick(db, seal) => outcome,
+                outcome = tick => outcome.unwrap_or_else(|_| Err(Error::internal("the database does not answer"))),
                 () = shutdown.cancelled() => return,
             };
             watch.report(self, outcome.and_then(|()| self.status()));
@@ -457,3 +462,6 @@ fn gauges(keys: &[SigningKey], policy: &Policy, now: OffsetDateTime) {
         metrics::gauge!("symbolon_signing_key_next_transition_timestamp_seconds").set(seconds);
     }
 }
+
+#[cfg(test)]
+mod tests;

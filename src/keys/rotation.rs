@@ -65,17 +65,16 @@ pub enum Step {
 pub fn plan(keys: &[SigningKey], policy: &Policy, now: OffsetDateTime) -> Vec<Step> {
     let mut steps = destructions(keys, policy, now);
     let waiting = waiting(keys, now);
-    match (active(keys, now), waiting.first()) {
-        (None, _) => steps.extend(begin_at_once(&waiting, policy, now)),
-        (Some(active), Some(next)) => {
-            let old = active.sign_until.is_none()
-                && active.sign_from.is_some_and(|from| after(from, policy.keys.rotation_period) <= now);
-            if old && known_from(next, policy) <= now && has_room(keys, now) {
-                steps.extend(turn(active, &waiting, policy, now));
-            }
+    let due: Vec<Step> = match (active(keys, now), waiting.first()) {
+        (None, _) => begin_at_once(&waiting, policy, now),
+        (Some(active), Some(next)) if is_old(active, policy, now) && known_from(next, policy) <= now => {
+            turn(active, &waiting, policy, now)
         }
-        (Some(_), None) if has_room(keys, now) => steps.push(Step::Publish { sign_from: None }),
-        (Some(_), None) => {}
+        (Some(_), _) => one_waits(&waiting).into_iter().collect(),
+    };
+    // A ninth key waits for room, unless nothing signs.
+    if active(keys, now).is_none() || within_cap(keys, &due, now).is_ok() {
+        steps.extend(due);
     }
     steps
 }
@@ -146,9 +145,7 @@ pub fn revoke(keys: &[SigningKey], kid: &str, policy: &Policy, now: OffsetDateTi
             {
                 steps.push(Step::Resume { kid: predecessor.kid.clone() });
             }
-            if others.is_empty() {
-                steps.push(Step::Publish { sign_from: None });
-            }
+            steps.extend(one_waits(&others));
         }
         State::Retiring | State::Retired | State::Revoked => {}
     }
@@ -174,11 +171,8 @@ fn begin_at_once(waiting: &[&SigningKey], policy: &Policy, now: OffsetDateTime) 
         Some(next) => Step::Begin { kid: next.kid.clone(), at },
         None => Step::Publish { sign_from: Some(at) },
     };
-    let mut steps = vec![begin];
-    if waiting.len() < 2 {
-        steps.push(Step::Publish { sign_from: None });
-    }
-    steps
+    let left = waiting.get(1..).unwrap_or_default();
+    [begin].into_iter().chain(one_waits(left)).collect()
 }
 
 /// The first of those that wait takes over when every replica knows of it. One is left to wait after it.
@@ -187,10 +181,19 @@ fn turn(active: &SigningKey, waiting: &[&SigningKey], policy: &Policy, now: Offs
     let unpublish_at = after(at, policy.keys.unpublish_delay);
     let mut steps = vec![Step::End { kid: active.kid.clone(), at, unpublish_at }];
     steps.extend(waiting.first().map(|next| Step::Begin { kid: next.kid.clone(), at }));
-    if waiting.len() < 2 {
-        steps.push(Step::Publish { sign_from: None });
-    }
+    steps.extend(one_waits(waiting.get(1..).unwrap_or_default()));
     steps
+}
+
+/// A fresh key, unless one of these waits without a time of its own: one whose time is set will not wait for long.
+fn one_waits(waiting: &[&SigningKey]) -> Option<Step> {
+    let waits = waiting.iter().any(|key| key.sign_from.is_none());
+    (!waits).then_some(Step::Publish { sign_from: None })
+}
+
+fn is_old(active: &SigningKey, policy: &Policy, now: OffsetDateTime) -> bool {
+    let old_from = active.sign_from.map(|from| after(from, policy.keys.rotation_period));
+    active.sign_until.is_none() && old_from.is_some_and(|old_from| old_from <= now)
 }
 
 /// From when every verifier knows a key, whatever it has cached.
@@ -198,12 +201,11 @@ pub(super) fn known_from(key: &SigningKey, policy: &Policy) -> OffsetDateTime {
     after(key.publish_at, policy.keys.publish_lead)
 }
 
-fn has_room(keys: &[SigningKey], now: OffsetDateTime) -> bool {
-    published(keys, now).len() < MAX_PUBLISHED_KEYS
-}
-
 /// Whether the JWKS stays within its cap; if not, from when it would.
 fn within_cap(keys: &[SigningKey], steps: &[Step], now: OffsetDateTime) -> Result<()> {
+    if publications(steps) == 0 {
+        return Ok(());
+    }
     let before = published(keys, now);
     let leaves = |step: &&Step| matches!(step, Step::Revoke { kid, .. } if before.iter().any(|key| key.kid == *kid));
     let count = before.len() + publications(steps) - steps.iter().filter(leaves).count();
@@ -235,8 +237,8 @@ fn publications(steps: &[Step]) -> usize {
 
 fn too_young(verb: &str, next: &SigningKey, policy: &Policy) -> Error {
     Error::Refused(format!(
-        "the next key, {}, was published at {}: verifiers that fetched the JWKS before would refuse its tokens, for up to \
-         {} s; it is safe to {verb} from {}; --force does it now",
+        "the next key, {}, was published at {}: verifiers that fetched the JWKS before would refuse its tokens, for up \
+         to {} s; it is safe to {verb} from {}; --force does it now",
         next.kid,
         shown(next.publish_at),
         (policy.keys.jwks_max_age + policy.keys.jwks_stale_limit).as_secs(),
@@ -244,8 +246,11 @@ fn too_young(verb: &str, next: &SigningKey, policy: &Policy) -> Error {
     ))
 }
 
+/// To the second, never too early: what is safe from then on is safe indeed.
 fn shown(at: OffsetDateTime) -> String {
-    at.replace_nanosecond(0).unwrap_or(at).format(&Rfc3339).unwrap_or_else(|_| at.to_string())
+    let whole = at.replace_nanosecond(0).unwrap_or(at);
+    let at = if whole == at { at } else { whole.saturating_add(time::Duration::SECOND) };
+    at.format(&Rfc3339).unwrap_or_else(|_| at.to_string())
 }
 
 /// What steps mean: the rows after them, at the ring's `version`; none if there are too few fresh keys.
@@ -346,3 +351,6 @@ pub async fn change(
     }
     Ok(outcome)
 }
+
+#[cfg(test)]
+mod tests;

@@ -211,7 +211,7 @@ impl Reading {
                from signing_keys k join keyrings r on r.issuer = k.issuer
                where k.issuer = $1 and ($2::timestamptz is null or k.private_sealed is not null
                  or (k.revoked_at is null and (k.unpublish_at is null or k.unpublish_at > $2)))
-               order by k.version, k.kid"#,
+               order by k.version, k.sign_from is null, k.kid"#,
             issuer,
             gone_before
         )
@@ -248,8 +248,9 @@ impl SigningKey {
     /// If the database fails.
     pub async fn insert(&self, conn: &mut PgConnection, issuer: &str) -> Result<()> {
         sqlx::query!(
-            "insert into signing_keys (kid, issuer, alg, public_jwk, private_sealed, created_at, publish_at, sign_from, \
-             sign_until, unpublish_at, revoked_at, version) values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12)",
+            "insert into signing_keys (kid, issuer, alg, public_jwk, private_sealed, created_at, publish_at, sign_from,
+               sign_until, unpublish_at, revoked_at, version)
+             values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12)",
             self.kid,
             issuer,
             self.alg.as_str(),
@@ -274,8 +275,9 @@ impl SigningKey {
     /// If the database fails.
     pub async fn update(&self, conn: &mut PgConnection) -> Result<()> {
         sqlx::query!(
-            "update signing_keys set sign_from = $2, sign_until = $3, unpublish_at = $4, revoked_at = $5, \
-             private_sealed = case when $6 then private_sealed end where kid = $1",
+            "update signing_keys set sign_from = $2, sign_until = $3, unpublish_at = $4, revoked_at = $5,
+               private_sealed = case when $6 then private_sealed end
+             where kid = $1",
             self.kid,
             self.sign_from,
             self.sign_until,
@@ -289,7 +291,8 @@ impl SigningKey {
     }
 }
 
-/// Takes the key ring of `issuer` from `version` to the next, and tells the database's time; none if another was faster.
+/// Takes the key ring of `issuer` from `version` to the next, and tells the database's time; none if another writer was
+/// faster.
 ///
 /// # Errors
 /// If the database fails.
@@ -317,7 +320,8 @@ pub async fn compare_and_swap(conn: &mut PgConnection, issuer: &str, version: i6
 /// [`Error::Sealed`] if a master key is missing; else if the database fails.
 pub async fn reseal_one(conn: &mut PgConnection, seal: &Seal) -> Result<bool> {
     let rows = sqlx::query!(
-        r#"select kid, issuer, private_sealed as "blob!" from signing_keys where private_sealed is not null order by kid"#
+        r#"select kid, issuer, private_sealed as "blob!"
+           from signing_keys where private_sealed is not null order by kid"#
     )
     .fetch_all(&mut *conn)
     .await?;

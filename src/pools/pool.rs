@@ -26,6 +26,17 @@ pub struct Pool {
     pub settings: Settings,
 }
 
+/// Whose a pool id is: for commands, which may tell an operator what no caller may know.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Claim {
+    /// The tenant's number.
+    pub account_id: String,
+    /// The region.
+    pub region: String,
+    /// Whether the pool was deleted.
+    pub deleted: bool,
+}
+
 /// What can be configured on a pool.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Settings {
@@ -147,6 +158,20 @@ impl Pool {
         .transpose()
     }
 
+    /// The tenant of the pool of this id, deleted or not, of any region. Pool ids are never used again.
+    ///
+    /// # Errors
+    /// If the database fails.
+    pub async fn claim(conn: &mut PgConnection, id: &PoolId) -> Result<Option<Claim>> {
+        let row = sqlx::query!(
+            r#"select account_id, region, deleted_at is not null as "deleted!" from identity_pools where pool_id = $1"#,
+            id.uuid
+        )
+        .fetch_optional(conn)
+        .await?;
+        Ok(row.map(|row| Claim { account_id: row.account_id, region: row.region, deleted: row.deleted }))
+    }
+
     /// Makes a pool in `region` with the id drawn by the caller, so that a retry after a lost answer finds it again.
     ///
     /// # Errors
@@ -159,14 +184,16 @@ impl Pool {
         limit: u32,
     ) -> Result<Self> {
         settings.check()?;
-        if let Some(pool) = Self::find(conn, account_id, id).await? {
-            return Ok(pool);
-        }
         let mut tx = sqlx::Connection::begin(conn).await?;
         // The tenant's row makes its creations wait for each other, so that the count below holds.
         sqlx::query!("select status from tenants where account_id = $1 for no key update", account_id.as_str())
             .fetch_one(&mut *tx)
             .await?;
+        // Only now: the try whose answer was lost may have been committing until the lock was got.
+        if let Some(pool) = Self::find(&mut tx, account_id, id).await? {
+            tx.rollback().await?;
+            return Ok(pool);
+        }
         let pools = sqlx::query_scalar!(
             r#"select count(*) as "count!" from identity_pools where account_id = $1 and deleted_at is null"#,
             account_id.as_str()
@@ -214,7 +241,8 @@ impl Pool {
     /// Replaces the settings as `change` says, with the row locked, so that no update is lost.
     ///
     /// # Errors
-    /// [`Error::PoolNotFound`] if the pool was deleted meanwhile, or what `change` and [`Settings`] refuse.
+    /// [`Error::PoolNotFound`] if the pool was deleted meanwhile, [`Error::DeveloperProviderImmutable`], or what `change`
+    /// and [`Settings`] refuse.
     pub async fn update(
         self,
         conn: &mut PgConnection,
@@ -234,6 +262,11 @@ impl Pool {
         let pool = current.ok_or_else(|| Error::PoolNotFound(self.id.to_string()))?;
         let settings = change(pool.settings.clone())?;
         settings.check()?;
+        // Its logins are numbered by this name for ever.
+        if pool.settings.developer_provider.is_some() && settings.developer_provider != pool.settings.developer_provider
+        {
+            return Err(Error::DeveloperProviderImmutable);
+        }
         sqlx::query!(
             "update identity_pools set name = $2, allow_unauthenticated = $3, allow_classic = $4,
                     developer_provider = $5, providers = $6, tags = $7, modified_at = now()
@@ -316,7 +349,11 @@ impl Pool {
 }
 
 impl Settings {
-    fn check(&self) -> Result<()> {
+    /// Checks what holds between settings.
+    ///
+    /// # Errors
+    /// [`Error::DeveloperProviderIsLoginKey`].
+    pub fn check(&self) -> Result<()> {
         match &self.developer_provider {
             Some(name) if self.providers.login_keys().contains(name.as_str()) => {
                 Err(Error::DeveloperProviderIsLoginKey)

@@ -117,6 +117,22 @@ impl AccessKey {
         Ok(Some(UsableKey { id: id.clone(), account_id, secret }))
     }
 
+    /// The tenant and the secret of a key, disabled or not: for comparing with what an operator wants.
+    ///
+    /// # Errors
+    /// If the database fails, or the secret cannot be opened.
+    pub async fn secret(conn: &mut PgConnection, seal: &Seal, id: &AccessKeyId) -> Result<Option<(AccountId, Secret)>> {
+        let row =
+            sqlx::query!("select account_id, secret_sealed from access_keys where access_key_id = $1", id.as_str())
+                .fetch_optional(conn)
+                .await?;
+        let Some((row, account_id)) = row.and_then(|row| AccountId::parse(&row.account_id).map(|id| (row, id))) else {
+            return Ok(None);
+        };
+        let secret = Secret(seal.open(place(id, &account_id), &row.secret_sealed)?);
+        Ok(Some((account_id, secret)))
+    }
+
     /// Makes a key with this id and secret; false if the id is taken.
     ///
     /// # Errors
@@ -129,6 +145,7 @@ impl AccessKey {
         secret: &Secret,
     ) -> Result<bool> {
         let sealed = seal.seal(place(id, account_id), secret.expose())?;
+        let mut tx = sqlx::Connection::begin(conn).await?;
         let made = sqlx::query!(
             "insert into access_keys (access_key_id, account_id, secret_sealed) values ($1, $2, $3)
              on conflict (access_key_id) do nothing",
@@ -136,13 +153,14 @@ impl AccessKey {
             account_id.as_str(),
             sealed
         )
-        .execute(&mut *conn)
+        .execute(&mut *tx)
         .await?
         .rows_affected()
             > 0;
         if made {
-            installation::bump_epoch(conn).await?;
+            installation::bump_epoch(&mut tx).await?;
         }
+        tx.commit().await?;
         Ok(made)
     }
 
@@ -158,17 +176,19 @@ impl AccessKey {
         secret: &Secret,
     ) -> Result<bool> {
         let sealed = seal.seal(place(id, account_id), secret.expose())?;
+        let mut tx = sqlx::Connection::begin(conn).await?;
         let found = sqlx::query!(
             "update access_keys set secret_sealed = $3 where access_key_id = $1 and account_id = $2",
             id.as_str(),
             account_id.as_str(),
             sealed
         )
-        .execute(&mut *conn)
+        .execute(&mut *tx)
         .await?
         .rows_affected()
             > 0;
-        installation::bump_epoch(conn).await?;
+        installation::bump_epoch(&mut tx).await?;
+        tx.commit().await?;
         Ok(found)
     }
 
@@ -203,13 +223,15 @@ impl AccessKey {
     /// # Errors
     /// If the database fails.
     pub async fn set_status(conn: &mut PgConnection, id: &AccessKeyId, status: Status) -> Result<bool> {
+        let mut tx = sqlx::Connection::begin(conn).await?;
         let found =
             sqlx::query!("update access_keys set status = $2 where access_key_id = $1", id.as_str(), status as i16)
-                .execute(&mut *conn)
+                .execute(&mut *tx)
                 .await?
                 .rows_affected()
                 > 0;
-        installation::bump_epoch(conn).await?;
+        installation::bump_epoch(&mut tx).await?;
+        tx.commit().await?;
         Ok(found)
     }
 
@@ -218,12 +240,14 @@ impl AccessKey {
     /// # Errors
     /// If the database fails.
     pub async fn delete(conn: &mut PgConnection, id: &AccessKeyId) -> Result<bool> {
+        let mut tx = sqlx::Connection::begin(conn).await?;
         let found = sqlx::query!("delete from access_keys where access_key_id = $1", id.as_str())
-            .execute(&mut *conn)
+            .execute(&mut *tx)
             .await?
             .rows_affected()
             > 0;
-        installation::bump_epoch(conn).await?;
+        installation::bump_epoch(&mut tx).await?;
+        tx.commit().await?;
         Ok(found)
     }
 
@@ -278,15 +302,19 @@ impl AccessKey {
             }
             let sealed = seal.seal(place(&id, &account), &seal.open(place(&id, &account), &row.secret_sealed)?)?;
             // A key that changed meanwhile was sealed by its writer.
-            resealed += sqlx::query!(
+            let mut tx = sqlx::Connection::begin(&mut *conn).await?;
+            let changed = sqlx::query!(
                 "update access_keys set secret_sealed = $3 where access_key_id = $1 and secret_sealed = $2",
                 row.access_key_id,
                 row.secret_sealed,
                 sealed
             )
-            .execute(&mut *conn)
+            .execute(&mut *tx)
             .await?
             .rows_affected();
+            installation::bump_epoch(&mut tx).await?;
+            tx.commit().await?;
+            resealed += changed;
         }
         Ok(resealed)
     }

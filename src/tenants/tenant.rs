@@ -67,18 +67,20 @@ impl Tenant {
     /// # Errors
     /// If the database fails.
     pub async fn create(conn: &mut PgConnection, account_id: &AccountId, name: &str) -> Result<bool> {
+        let mut tx = sqlx::Connection::begin(conn).await?;
         let made = sqlx::query!(
             "insert into tenants (account_id, name) values ($1, $2) on conflict (account_id) do nothing",
             account_id.as_str(),
             name
         )
-        .execute(&mut *conn)
+        .execute(&mut *tx)
         .await?
         .rows_affected()
             > 0;
         if made {
-            installation::bump_epoch(conn).await?;
+            installation::bump_epoch(&mut tx).await?;
         }
+        tx.commit().await?;
         Ok(made)
     }
 
@@ -108,12 +110,14 @@ impl Tenant {
     /// # Errors
     /// If the database fails.
     pub async fn rename(conn: &mut PgConnection, account_id: &AccountId, name: &str) -> Result<bool> {
+        let mut tx = sqlx::Connection::begin(conn).await?;
         let found = sqlx::query!("update tenants set name = $2 where account_id = $1", account_id.as_str(), name)
-            .execute(&mut *conn)
+            .execute(&mut *tx)
             .await?
             .rows_affected()
             > 0;
-        installation::bump_epoch(conn).await?;
+        installation::bump_epoch(&mut tx).await?;
+        tx.commit().await?;
         Ok(found)
     }
 
@@ -122,13 +126,15 @@ impl Tenant {
     /// # Errors
     /// If the database fails.
     pub async fn set_status(conn: &mut PgConnection, account_id: &AccountId, status: Status) -> Result<bool> {
+        let mut tx = sqlx::Connection::begin(conn).await?;
         let found =
             sqlx::query!("update tenants set status = $2 where account_id = $1", account_id.as_str(), status as i16)
-                .execute(&mut *conn)
+                .execute(&mut *tx)
                 .await?
                 .rows_affected()
                 > 0;
-        installation::bump_epoch(conn).await?;
+        installation::bump_epoch(&mut tx).await?;
+        tx.commit().await?;
         Ok(found)
     }
 }

@@ -104,13 +104,17 @@ pub async fn run(session: Session, args: Args) -> Result<(), Failure> {
     };
     sources.flags.extend([
         ("database.url", url.clone()),
-        ("server.listen", args.listen.to_string()),
-        ("server.admin_listen", args.admin_listen.to_string()),
+        // With the ports that were given for 0: `symbolon health` reads them.
+        ("server.listen", listeners.public_address()?.to_string()),
+        ("server.admin_listen", listeners.admin_address()?.to_string()),
         ("seal.master_key_file", folder.master_key_file()?.display().to_string()),
     ]);
+    let environment = sources.env.clone();
     let (config, db, seal, found) = set_up(sources, listeners.public_address()?).await?;
     if let Some(seed) = &args.seed {
-        apply::seed(&db, &config, &seal, seed).await?;
+        let applied = apply::seed(&db, &config, &seal, &environment, seed).await?;
+        let (made, changed, left) = (applied.made.len(), applied.changed.len(), applied.left.len());
+        tracing::info!(made, changed, left, "seed {} applied", seed.display());
     }
     folder.write_config(&config)?;
     folder.write_env(&endpoint(listeners.public_address()?), &url, &config)?;

@@ -1,0 +1,148 @@
+//! From what a seed asks for to rows: what stands against it, then each tenant, key and pool in its transaction.
+
+use sqlx::Connection as _;
+use sqlx::postgres::PgConnection;
+
+use super::Applied;
+use super::wanted::{WantedKey, WantedPool, WantedTenant};
+use crate::cli::Failure;
+use crate::db::Db;
+use crate::error::{Error, Result};
+use crate::ids::AccountId;
+use crate::pools::Pool;
+use crate::pools::pool::Settings;
+use crate::retry;
+use crate::seal::Seal;
+use crate::tenants::{AccessKey, Tenant};
+
+/// What became of one item.
+#[derive(Clone, Copy)]
+enum Fate {
+    Made,
+    Changed,
+    Left,
+}
+
+/// Everything in the database that a seed cannot have.
+pub(super) async fn conflicts(conn: &mut PgConnection, tenants: &[WantedTenant]) -> Result<Vec<String>> {
+    let mut conflicts = Vec::new();
+    let taken = AccessKey::list(conn, None).await?;
+    for tenant in tenants {
+        for key in &tenant.keys {
+            let other = taken.iter().find(|taken| taken.id == key.id && taken.account_id != tenant.account_id);
+            if let Some(other) = other {
+                let (line, id, owner) = (key.line, &key.id, &other.account_id);
+                conflicts.push(format!("line {line}: access key {id} belongs to tenant {owner}"));
+            }
+        }
+        for pool in &tenant.pools {
+            if let Some(conflict) = pool_conflict(conn, &tenant.account_id, pool).await? {
+                conflicts.push(format!("line {}: identity pool {} {conflict}", pool.line, pool.id));
+            }
+        }
+    }
+    Ok(conflicts)
+}
+
+async fn pool_conflict(conn: &mut PgConnection, account: &AccountId, wanted: &WantedPool) -> Result<Option<String>> {
+    let Some(claim) = Pool::claim(conn, &wanted.id).await? else { return Ok(None) };
+    if claim.account_id != account.as_str() {
+        return Ok(Some(format!("belongs to tenant {}", claim.account_id)));
+    }
+    if claim.deleted {
+        return Ok(Some("was deleted, and ids are not used again: choose another".to_owned()));
+    }
+    if claim.region != wanted.id.region.as_str() {
+        return Ok(Some(format!("is in region {}", claim.region)));
+    }
+    let current = Pool::find(conn, account, &wanted.id).await?.and_then(|pool| pool.settings.developer_provider);
+    Ok(match (current, &wanted.developer_provider) {
+        (Some(current), Some(name)) if current != *name => Some(format!(
+            "has the developer provider {current}, which cannot be changed: set developer_provider_name to it, or leave \
+             it out"
+        )),
+        _ => None,
+    })
+}
+
+/// Makes or changes what is not as the seed says.
+pub(super) async fn about(db: &Db, seal: &Seal, pool_limit: u32, tenants: &[WantedTenant]) -> Result<Applied, Failure> {
+    let mut applied = Applied::default();
+    for tenant in tenants {
+        let account = &tenant.account_id;
+        let fate = retry!(db, |conn| { bring_tenant(conn, tenant).await });
+        applied.note(format!("tenant {account}"), fate)?;
+        for key in &tenant.keys {
+            let fate = retry!(db, |conn| { bring_key(conn, seal, account, key).await });
+            applied.note(format!("access-key {}", key.id), fate)?;
+        }
+        for pool in &tenant.pools {
+            let fate = retry!(db, |conn| { bring_pool(conn, account, pool, pool_limit).await });
+            applied.note(format!("identity-pool {}", pool.id), fate)?;
+        }
+    }
+    Ok(applied)
+}
+
+impl Applied {
+    fn note(&mut self, item: String, fate: Result<Fate>) -> Result<(), Failure> {
+        match fate {
+            Ok(Fate::Made) => self.made.push(item),
+            Ok(Fate::Changed) => self.changed.push(item),
+            Ok(Fate::Left) => self.left.push(item),
+            Err(error) => {
+                let Failure { code, message } = error.into();
+                let done = self.made.len() + self.changed.len();
+                return Err(Failure::new(
+                    code,
+                    format!("{item}: {message}; {done} items before it were made or changed: apply the seed again"),
+                ));
+            }
+        }
+        Ok(())
+    }
+}
+
+async fn bring_tenant(conn: &mut PgConnection, wanted: &WantedTenant) -> Result<Fate> {
+    let found = Tenant::find(conn, &wanted.account_id).await?;
+    if found.as_ref().is_some_and(|found| found.name == wanted.name) {
+        return Ok(Fate::Left);
+    }
+    let mut tx = conn.begin().await?;
+    let fate = match found {
+        Some(_) => Tenant::rename(&mut tx, &wanted.account_id, &wanted.name).await.map(|_| Fate::Changed)?,
+        None if Tenant::create(&mut tx, &wanted.account_id, &wanted.name).await? => Fate::Made,
+        None => return Err(Error::Contended),
+    };
+    tx.commit().await?;
+    Ok(fate)
+}
+
+async fn bring_key(conn: &mut PgConnection, seal: &Seal, account: &AccountId, wanted: &WantedKey) -> Result<Fate> {
+    let found = AccessKey::secret(conn, seal, &wanted.id).await?;
+    let same = |secret: &[u8]| secret == wanted.secret.expose();
+    if found.as_ref().is_some_and(|(owner, secret)| owner == account && same(secret.expose())) {
+        return Ok(Fate::Left);
+    }
+    let mut tx = conn.begin().await?;
+    let (done, fate) = match found {
+        Some(_) => (AccessKey::set_secret(&mut tx, seal, &wanted.id, account, &wanted.secret).await?, Fate::Changed),
+        None => (AccessKey::create(&mut tx, seal, &wanted.id, account, &wanted.secret).await?, Fate::Made),
+    };
+    if !done {
+        return Err(Error::Contended);
+    }
+    tx.commit().await?;
+    Ok(fate)
+}
+
+async fn bring_pool(conn: &mut PgConnection, account: &AccountId, wanted: &WantedPool, limit: u32) -> Result<Fate> {
+    match Pool::find(conn, account, &wanted.id).await? {
+        Some(pool) if wanted.settings(pool.settings.clone()) == pool.settings => Ok(Fate::Left),
+        Some(pool) => pool.update(conn, |current| Ok(wanted.settings(current))).await.map(|_| Fate::Changed),
+        None => {
+            let settings = wanted.settings(Settings::default());
+            Pool::create(conn, account, &wanted.id, &settings, limit).await.map(|_| Fate::Made)
+        }
+    }
+}

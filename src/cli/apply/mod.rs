@@ -1,0 +1,144 @@
+//! `symbolon apply`: bring tenants, access keys and identity pools to what a TOML file says. Applied again, it changes
+//! nothing; what the file does not name is left alone.
+//!
+//! The layout, names as Terraform's AWS provider has them where it has any:
+//!
+//! - `[[tenant]]`: `account_id` and `name`, both needed. Another name renames it.
+//! - `[[tenant.access_key]]`: `id`, and `secret_env` (a variable) or `secret_file` (a file that only its owner can read,
+//!   relative to the seed). Another secret replaces it.
+//! - `[[tenant.identity_pool]]`: `identity_pool_id` and `identity_pool_name`, both needed;
+//!   `allow_unauthenticated_identities` (false otherwise), `allow_classic_flow`, `developer_provider_name`,
+//!   `supported_login_providers`, `openid_connect_provider_arns`, `saml_provider_arns`, `tags`.
+//! - `[[tenant.identity_pool.cognito_identity_provider]]`: `provider_name`, `client_id`, `server_side_token_check`.
+//!
+//! An existing pool is changed as `UpdateIdentityPool` would: public providers left out are cleared; the classic flow,
+//! the developer provider and the tags left out stay.
+//!
+//! Everything is checked before anything is written: the file first (`document`, `wanted`), then against the database
+//! (`bring`). Each tenant, key and pool is one transaction, as for every other writer; a run that failed in the middle
+//! is simply run again.
+
+mod bring;
+mod document;
+mod wanted;
+
+use std::path::{Path, PathBuf};
+
+use serde::Serialize;
+
+use self::wanted::WantedTenant;
+use super::session::{self, Session};
+use super::{Failure, Output, print};
+use crate::config::{Config, Environment};
+use crate::db::Db;
+use crate::installation::{Installation, Kind};
+use crate::retry;
+use crate::seal::Seal;
+
+/// A whole seed, shown by `--help`.
+pub const EXAMPLE: &str = r#"Example of a FILE:
+
+  [[tenant]]
+  account_id = "111122223333"
+  name = "acme"
+
+  [[tenant.access_key]]
+  id = "AKIAEXAMPLE0000000AA"
+  secret_env = "ACME_SECRET"          # or secret_file = "acme.secret", readable by its owner alone
+
+  [[tenant.identity_pool]]
+  identity_pool_id = "us-east-1:6d03c3ca-918a-4d03-84bd-192d2cb331b8"
+  identity_pool_name = "web"
+  developer_provider_name = "login.acme"
+  allow_unauthenticated_identities = false
+  allow_classic_flow = true
+  supported_login_providers = { "graph.facebook.com" = "1234567890" }
+  openid_connect_provider_arns = ["arn:aws:iam::111122223333:oidc-provider/idp.example.com"]
+  saml_provider_arns = []
+  tags = { team = "web" }
+
+  [[tenant.identity_pool.cognito_identity_provider]]
+  provider_name = "cognito-idp.us-east-1.amazonaws.com/us-east-1_abcdefghi"
+  client_id = "1234567890abcdefghijklmnop"
+
+Applied again it changes nothing; what it does not name is left alone. Existing pools are changed as UpdateIdentityPool
+would: public providers left out are cleared; allow_classic_flow, developer_provider_name and tags left out stay."#;
+
+/// Options of `symbolon apply`.
+#[derive(Debug, clap::Args)]
+pub struct Args {
+    /// The TOML file; `--help` shows one.
+    file: PathBuf,
+    /// text or json
+    #[arg(long, value_enum, default_value_t)]
+    output: Output,
+}
+
+/// What became of everything that a seed names.
+#[derive(Debug, Default, Serialize)]
+#[serde(rename_all = "PascalCase")]
+pub struct Applied {
+    /// New.
+    pub made: Vec<String>,
+    /// Was other than the seed says.
+    pub changed: Vec<String>,
+    /// Was as the seed says.
+    pub left: Vec<String>,
+}
+
+/// Runs the command.
+///
+/// # Errors
+/// Exit code 3 with every problem of the file; 1 with everything in the database that stands against it.
+pub async fn run(session: Session, args: Args) -> Result<(), Failure> {
+    let (config, db, mut conn) = session.migrated().await?;
+    let tenants = check(&db, &config, &session.sources().env, &args.file).await?;
+    let seal = session::unseal(&config, &mut conn).await?;
+    let applied = bring::about(&db, &seal, config.limits.identity_pools_per_account, &tenants).await?;
+    print(args.output, &applied, |Applied { made, changed, left }| {
+        let fates = [("made", made), ("changed", changed), ("left", left)];
+        let lines = fates.into_iter().flat_map(|(fate, items)| items.iter().map(move |item| (fate, item)));
+        lines.fold(String::new(), |text, (fate, item)| text + &format!("{fate:<7}  {item}\n"))
+    })
+}
+
+/// Applies the seed in `file`.
+///
+/// # Errors
+/// As [`run`].
+pub async fn seed(
+    db: &Db,
+    config: &Config,
+    seal: &Seal,
+    environment: &Environment,
+    file: &Path,
+) -> Result<Applied, Failure> {
+    let tenants = check(db, config, environment, file).await?;
+    bring::about(db, seal, config.limits.identity_pools_per_account, &tenants).await
+}
+
+/// Reads a seed, and finds everything that is wrong with it, without writing anything.
+async fn check(db: &Db, config: &Config, environment: &Environment, file: &Path) -> Result<Vec<WantedTenant>, Failure> {
+    let shown = file.display();
+    let source = std::fs::read_to_string(file)
+        .map_err(|error| Failure::configuration(format!("cannot read the seed {shown}: {error}")))?;
+    let found = retry!(db, |conn| { Installation::find(conn).await })?;
+    let context = wanted::Context {
+        config,
+        environment,
+        folder: file.parent().unwrap_or(Path::new(".")),
+        dev: found.is_some_and(|found| found.kind == Kind::Dev),
+    };
+    let list = |what: &str, problems: &[String]| {
+        let plural = if problems.len() == 1 { "" } else { "s" };
+        let head = format!("{what} {} problem{plural}; nothing was written:", problems.len());
+        problems.iter().fold(head, |text, problem| text + "\n  - " + problem)
+    };
+    let tenants = wanted::read(&source, &context)
+        .map_err(|problems| Failure::configuration(list(&format!("the seed {shown} has"), &problems)))?;
+    let conflicts = retry!(db, |conn| { bring::conflicts(conn, &tenants).await })?;
+    if !conflicts.is_empty() {
+        return Err(Failure::plain(list(&format!("the seed {shown} does not fit this database:"), &conflicts)));
+    }
+    Ok(tenants)
+}

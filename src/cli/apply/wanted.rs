@@ -1,0 +1,295 @@
+//! What a seed asks for, checked by the same rules as requests.
+
+use std::collections::BTreeSet;
+use std::fs;
+use std::os::unix::fs::PermissionsExt as _;
+use std::path::Path;
+
+use serde_json::{Value, json};
+use zeroize::Zeroizing;
+
+use super::document::{Document, Section};
+use crate::cli::tenant;
+use crate::cognito::fault::Fault;
+use crate::cognito::{shapes, validate};
+use crate::config::{Config, Environment};
+use crate::ids::{AccessKeyId, AccountId, PoolId};
+use crate::pools::pool::Settings;
+use crate::pools::providers::{Providers, UserPool};
+use crate::pools::tags::{self, Tags};
+use crate::tenants::access_key::{Secret, is_dev_access_key};
+
+/// What a seed is checked against, the database aside.
+pub(super) struct Context<'a> {
+    pub(super) config: &'a Config,
+    pub(super) environment: &'a Environment,
+    /// Where secret files are looked for.
+    pub(super) folder: &'a Path,
+    /// Whether dev mode's well-known access keys are allowed.
+    pub(super) dev: bool,
+}
+
+/// A well-formed pool id.
+const ANY_POOL_ID: &str = "us-east-1:00000000-0000-0000-0000-000000000000";
+
+/// A tenant with its keys and pools.
+pub(super) struct WantedTenant {
+    pub(super) account_id: AccountId,
+    pub(super) name: String,
+    pub(super) keys: Vec<WantedKey>,
+    pub(super) pools: Vec<WantedPool>,
+}
+
+/// An access key.
+pub(super) struct WantedKey {
+    pub(super) line: usize,
+    pub(super) id: AccessKeyId,
+    pub(super) secret: Secret,
+}
+
+/// An identity pool.
+pub(super) struct WantedPool {
+    pub(super) line: usize,
+    pub(super) id: PoolId,
+    name: String,
+    allow_unauthenticated: bool,
+    allow_classic: Option<bool>,
+    pub(super) developer_provider: Option<String>,
+    providers: Providers,
+    tags: Option<Tags>,
+}
+
+impl WantedPool {
+    /// The settings of the pool that has `current` ones now: what is left out stays or goes as by `UpdateIdentityPool`.
+    pub(super) fn settings(&self, current: Settings) -> Settings {
+        Settings {
+            name: self.name.clone(),
+            allow_unauthenticated: self.allow_unauthenticated,
+            allow_classic: self.allow_classic.or(current.allow_classic),
+            developer_provider: current.developer_provider.or_else(|| self.developer_provider.clone()),
+            providers: self.providers.clone(),
+            tags: self.tags.clone().unwrap_or(current.tags),
+        }
+    }
+}
+
+/// Reads a seed, or lists everything that is wrong with it.
+pub(super) fn read(source: &str, context: &Context<'_>) -> Result<Vec<WantedTenant>, Vec<String>> {
+    let document = Document::new(source);
+    let mut tenants = Vec::new();
+    if let Some(table) = document.parse() {
+        let root = document.root(&table);
+        let mut seen = Seen::default();
+        for section in root.sections("tenant") {
+            tenants.extend(read_tenant(&section, context, &mut seen));
+        }
+        root.end();
+    }
+    let problems = document.into_problems();
+    if problems.is_empty() { Ok(tenants) } else { Err(problems) }
+}
+
+/// What stands in the seed already: nothing may be asked for twice.
+#[derive(Default)]
+struct Seen {
+    tenants: BTreeSet<AccountId>,
+    keys: BTreeSet<AccessKeyId>,
+    pools: BTreeSet<uuid::Uuid>,
+}
+
+fn read_tenant(section: &Section<'_, '_>, context: &Context<'_>, seen: &mut Seen) -> Option<WantedTenant> {
+    let account_id = section
+        .needed_text("account_id")
+        .and_then(|text| tenant::account_id(&text).inspect_err(|why| section.problem("account_id", why)).ok());
+    let name = section
+        .needed_text("name")
+        .and_then(|text| tenant::name(&text).inspect_err(|why| section.problem("name", why)).ok());
+    if account_id.as_ref().is_some_and(|id| !seen.tenants.insert(id.clone())) {
+        section.problem("account_id", "stands twice in this file");
+    }
+    let keys = section.sections("access_key").iter().filter_map(|key| read_key(key, context, seen)).collect();
+    let pools = section.sections("identity_pool").iter().filter_map(|pool| read_pool(pool, context, seen)).collect();
+    section.end();
+    Some(WantedTenant { account_id: account_id?, name: name?, keys, pools })
+}
+
+fn read_key(section: &Section<'_, '_>, context: &Context<'_>, seen: &mut Seen) -> Option<WantedKey> {
+    let id = section.needed_text("id").and_then(|text| {
+        let id = AccessKeyId::parse(&text);
+        if id.is_none() {
+            section.problem("id", "an access key id has 1 to 128 letters, digits and underscores");
+        }
+        id
+    });
+    if id.as_ref().is_some_and(|id| !seen.keys.insert(id.clone())) {
+        section.problem("id", "stands twice in this file");
+    }
+    if !context.dev && id.as_ref().is_some_and(is_dev_access_key) {
+        section.problem(
+            "id",
+            "`test` and account numbers are the well-known access keys of `symbolon dev`; choose another",
+        );
+    }
+    let secret = read_secret(section, context);
+    section.end();
+    Some(WantedKey { line: section.line(), id: id?, secret: secret? })
+}
+
+fn read_secret(section: &Section<'_, '_>, context: &Context<'_>) -> Option<Secret> {
+    let (field, text) = match (section.text("secret_env"), section.text("secret_file")) {
+        (Some(variable), None) => ("secret_env", secret_of_variable(&variable, context)),
+        (None, Some(file)) => ("secret_file", secret_of_file(&context.folder.join(file))),
+        (None, None) => {
+            section.problem("", "needs secret_env = \"VARIABLE\" or secret_file = \"FILE\"");
+            return None;
+        }
+        (Some(_), Some(_)) => {
+            section.problem("", "takes secret_env or secret_file, not both");
+            return None;
+        }
+    };
+    match text {
+        Ok(text) if text.is_empty() => section.problem(field, "the secret is empty"),
+        Ok(text) if text.chars().any(|c| c.is_control() || c.is_whitespace()) => {
+            section.problem(field, "the secret holds blanks or characters that do not print");
+        }
+        Ok(text) => return Some(Secret::new(&text)),
+        Err(why) => section.problem(field, &why),
+    }
+    None
+}
+
+fn secret_of_variable(name: &str, context: &Context<'_>) -> Result<Zeroizing<String>, String> {
+    let value = context.environment.get(name).filter(|value| !value.is_empty());
+    value.map(|value| Zeroizing::new(value.clone())).ok_or_else(|| format!("the environment has no variable {name}"))
+}
+
+/// The text of a file that only its owner can read, without the line end that editors add.
+fn secret_of_file(path: &Path) -> Result<Zeroizing<String>, String> {
+    let shown = path.display();
+    let unreadable = |error: std::io::Error| format!("cannot read {shown}: {error}");
+    let mode = fs::metadata(path).map_err(unreadable)?.permissions().mode();
+    if mode & 0o077 != 0 {
+        return Err(format!("{shown} can be read by others (mode {:03o}); run `chmod 600 {shown}`", mode & 0o777));
+    }
+    let text = Zeroizing::new(fs::read_to_string(path).map_err(unreadable)?);
+    Ok(Zeroizing::new(text.trim_end_matches(['\r', '\n']).to_owned()))
+}
+
+fn read_pool(section: &Section<'_, '_>, context: &Context<'_>, seen: &mut Seen) -> Option<WantedPool> {
+    let id = section.needed_text("identity_pool_id");
+    let name = section.needed_text("identity_pool_name");
+    let pool_id = id.as_deref().and_then(|text| read_pool_id(section, text, context));
+    if pool_id.as_ref().is_some_and(|id| !seen.pools.insert(id.uuid)) {
+        section.problem("identity_pool_id", "stands twice in this file");
+    }
+    let allow_unauthenticated = section.flag("allow_unauthenticated_identities").unwrap_or(false);
+    let allow_classic = section.flag("allow_classic_flow");
+    let developer_provider = section.text("developer_provider_name");
+    let providers = Providers {
+        supported_logins: section.text_map("supported_login_providers").unwrap_or_default(),
+        openid_connect_arns: section.texts("openid_connect_provider_arns").unwrap_or_default(),
+        saml_arns: section.texts("saml_provider_arns").unwrap_or_default(),
+        user_pools: section.sections("cognito_identity_provider").iter().map(read_user_pool).collect(),
+    };
+    let tags = section.text_map("tags");
+    for field in ["roles", "role_mapping", "role_mappings"] {
+        section.refuse(field, "roles come with a later release; leave this out until then");
+    }
+    section.end();
+    let wanted = WantedPool {
+        line: section.line(),
+        // What is missing was told above; the rest is checked nevertheless, under any id.
+        id: pool_id.clone().or_else(|| PoolId::parse(ANY_POOL_ID))?,
+        name: name.clone().unwrap_or_else(|| "-".to_owned()),
+        allow_unauthenticated,
+        allow_classic,
+        developer_provider,
+        providers,
+        tags,
+    };
+    check_pool(section, &wanted, context.config);
+    (pool_id.is_some() && name.is_some()).then_some(wanted)
+}
+
+fn read_pool_id(section: &Section<'_, '_>, text: &str, context: &Context<'_>) -> Option<PoolId> {
+    let Some(id) = PoolId::parse(text) else {
+        section.problem(
+            "identity_pool_id",
+            "must be REGION:UUID in lower case, such as us-east-1:6d03c3ca-918a-4d03-84bd-192d2cb331b8",
+        );
+        return None;
+    };
+    if context.config.served_regions().is_some_and(|served| !served.contains(&id.region)) {
+        section.problem("identity_pool_id", &format!("region {} is not served; add it to `regions`", id.region));
+    }
+    Some(id)
+}
+
+fn read_user_pool(section: &Section<'_, '_>) -> UserPool {
+    let user_pool = UserPool {
+        provider_name: section.needed_text("provider_name").unwrap_or_default(),
+        client_id: section.needed_text("client_id").unwrap_or_default(),
+        server_side_token_check: section.flag("server_side_token_check"),
+    };
+    section.end();
+    user_pool
+}
+
+/// Checks a pool as a request that asks for it would be: by the model, then by what the model leaves open.
+fn check_pool(section: &Section<'_, '_>, wanted: &WantedPool, config: &Config) {
+    let settings = wanted.settings(Settings::default());
+    let violations = shapes::input_of("UpdateIdentityPool")
+        .map(|shape| validate::violations(shape, &on_the_wire(wanted, &settings)))
+        .unwrap_or_default();
+    for violation in &violations {
+        section.problem("", &violation.to_string());
+    }
+    if !violations.is_empty() {
+        return;
+    }
+    let limits = &config.limits;
+    let checks = [
+        settings.providers.check(limits.user_pool_providers_per_pool),
+        tags::check(&settings.tags, limits.tags_per_pool),
+        settings.check(),
+    ];
+    for error in checks.into_iter().filter_map(Result::err) {
+        let text = error.to_string();
+        section.problem("", &Fault::from(error).message.unwrap_or(text));
+    }
+}
+
+fn on_the_wire(wanted: &WantedPool, settings: &Settings) -> Value {
+    let client = |client: &UserPool| json!({ "ProviderName": client.provider_name, "ClientId": client.client_id });
+    json!({
+        "IdentityPoolId": wanted.id.to_string(),
+        "IdentityPoolName": settings.name,
+        "AllowUnauthenticatedIdentities": settings.allow_unauthenticated,
+        "SupportedLoginProviders": settings.providers.supported_logins,
+        "DeveloperProviderName": settings.developer_provider,
+        "OpenIdConnectProviderARNs": settings.providers.openid_connect_arns,
+        "CognitoIdentityProviders": settings.providers.user_pools.iter().map(client).collect::<Vec<_>>(),
+        "SamlProviderARNs": settings.providers.saml_arns,
+        "IdentityPoolTags": settings.tags,
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::Sources;
+
+    #[test]
+    fn the_example_in_the_help_is_a_seed() {
+        let (_, rest) = crate::cli::apply::EXAMPLE.split_once(':').unwrap();
+        let (source, _) = rest.split_once("Applied again").unwrap();
+        let config = Config::read(&Sources::default()).unwrap();
+        let environment = Environment::from([("ACME_SECRET".to_owned(), "secret".to_owned())]);
+        let context = Context { config: &config, environment: &environment, folder: Path::new("."), dev: false };
+        let tenants =
+            read(source, &context).map_err(|problems| problems.join("\n")).unwrap_or_else(|why| panic!("{why}"));
+        assert!(tenants.len() == 1 && tenants[0].keys.len() == 1 && tenants[0].pools.len() == 1);
+        assert_eq!(tenants[0].pools[0].settings(Settings::default()).providers.login_keys().len(), 3);
+    }
+}

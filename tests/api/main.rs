@@ -1,0 +1,15 @@
+//! The broker in this process against a real Postgres: one binary, so that the server is started once.
+#![expect(clippy::unwrap_used, reason = "helpers of tests are tests")]
+
+mod harness;
+mod identities;
+mod keys;
+mod long_ids;
+mod merges;
+mod migrations;
+mod pools;
+mod races;
+mod spread;
+mod sweep;
+mod tenants;
+mod unlinks;

@@ -1,0 +1,253 @@
+//! Tenants and access keys; what is sealed; and that every write to a small table is told to the other replicas.
+
+use sqlx::postgres::PgConnection;
+use symbolon::error::{Error, Result};
+use symbolon::ids::AccessKeyId;
+use symbolon::installation::{self, Installation, Kind, SealState};
+use symbolon::pools::Pool;
+use symbolon::pools::pool::Settings;
+use symbolon::seal::Seal;
+use symbolon::tenants::access_key::{Secret, generate_id};
+use symbolon::tenants::tenant::Status;
+use symbolon::tenants::{AccessKey, Tenant};
+
+use crate::harness::*;
+
+fn key(text: &str) -> AccessKeyId {
+    AccessKeyId::parse(text).unwrap()
+}
+
+#[tokio::test]
+async fn a_tenant_is_made_once() {
+    let db = fresh_db().await;
+    let mut conn = db.conn().await;
+    assert!(Tenant::create(&mut conn, &account(2), "second").await.unwrap());
+    assert!(!Tenant::create(&mut conn, &account(2), "again").await.unwrap());
+    assert!(Tenant::create(&mut conn, &account(1), "first").await.unwrap());
+    assert!(Tenant::rename(&mut conn, &account(1), "renamed").await.unwrap());
+    assert!(!Tenant::rename(&mut conn, &account(3), "nobody").await.unwrap());
+    let names: Vec<_> = Tenant::list(&mut conn).await.unwrap().into_iter().map(|tenant| tenant.name).collect();
+    assert_eq!(names, ["renamed", "second"]);
+    let found = Tenant::find(&mut conn, &account(2)).await.unwrap().unwrap();
+    assert_eq!((found.status, found.account_id), (Status::Enabled, account(2)));
+    assert!(Tenant::find(&mut conn, &account(3)).await.unwrap().is_none());
+}
+
+#[tokio::test]
+async fn a_disabled_tenant_has_no_usable_key_and_no_public_pool() {
+    let db = fresh_db().await;
+    let mut conn = db.conn().await;
+    let pool = pool(&mut conn).await;
+    AccessKey::create(&mut conn, &seal(), &key("AKIA"), &pool.account_id, &Secret::new("secret")).await.unwrap();
+    assert!(AccessKey::usable(&mut conn, &seal(), &key("AKIA")).await.unwrap().is_some());
+    for (status, usable) in [(Status::Disabled, false), (Status::Enabled, true)] {
+        assert!(Tenant::set_status(&mut conn, &pool.account_id, status).await.unwrap());
+        assert_eq!(AccessKey::usable(&mut conn, &seal(), &key("AKIA")).await.unwrap().is_some(), usable);
+        assert_eq!(Pool::find_public(&mut conn, &pool.id).await.unwrap().is_some(), usable);
+    }
+    assert!(!Tenant::set_status(&mut conn, &account(9), Status::Disabled).await.unwrap());
+}
+
+#[tokio::test]
+async fn a_disabled_or_deleted_key_is_not_usable() {
+    let db = fresh_db().await;
+    let mut conn = db.conn().await;
+    let owner = tenant(&mut conn, 1).await;
+    AccessKey::create(&mut conn, &seal(), &key("AKIA"), &owner, &Secret::new("secret")).await.unwrap();
+    let found = AccessKey::usable(&mut conn, &seal(), &key("AKIA")).await.unwrap().unwrap();
+    assert_eq!((found.account_id, found.secret.expose()), (owner.clone(), &b"secret"[..]));
+    assert!(AccessKey::set_status(&mut conn, &key("AKIA"), Status::Disabled).await.unwrap());
+    assert!(AccessKey::usable(&mut conn, &seal(), &key("AKIA")).await.unwrap().is_none());
+    assert_eq!(AccessKey::list(&mut conn, Some(&owner)).await.unwrap()[0].status, Status::Disabled);
+    assert!(AccessKey::set_status(&mut conn, &key("AKIA"), Status::Enabled).await.unwrap());
+    assert!(AccessKey::usable(&mut conn, &seal(), &key("AKIA")).await.unwrap().is_some());
+    assert!(AccessKey::delete(&mut conn, &key("AKIA")).await.unwrap());
+    assert!(!AccessKey::delete(&mut conn, &key("AKIA")).await.unwrap());
+    assert!(!AccessKey::set_status(&mut conn, &key("AKIA"), Status::Enabled).await.unwrap());
+    assert!(AccessKey::usable(&mut conn, &seal(), &key("AKIA")).await.unwrap().is_none());
+}
+
+#[tokio::test]
+async fn a_key_id_belongs_to_whoever_had_it_first() {
+    let db = fresh_db().await;
+    let mut conn = db.conn().await;
+    let (first, second) = (tenant(&mut conn, 1).await, tenant(&mut conn, 2).await);
+    assert!(AccessKey::create(&mut conn, &seal(), &key("AKIA"), &first, &Secret::new("one")).await.unwrap());
+    assert!(!AccessKey::create(&mut conn, &seal(), &key("AKIA"), &second, &Secret::new("two")).await.unwrap());
+    assert!(!AccessKey::set_secret(&mut conn, &seal(), &key("AKIA"), &second, &Secret::new("two")).await.unwrap());
+    let found = AccessKey::usable(&mut conn, &seal(), &key("AKIA")).await.unwrap().unwrap();
+    assert_eq!((found.account_id, found.secret.expose()), (first.clone(), &b"one"[..]));
+    assert!(AccessKey::set_secret(&mut conn, &seal(), &key("AKIA"), &first, &Secret::new("three")).await.unwrap());
+    let found = AccessKey::usable(&mut conn, &seal(), &key("AKIA")).await.unwrap().unwrap();
+    assert_eq!(found.secret.expose(), b"three");
+    let unknown = AccessKey::create(&mut conn, &seal(), &key("AKIB"), &account(3), &Secret::new("x")).await;
+    assert_refused!(unknown, Error::Database(_));
+    assert_eq!(AccessKey::list(&mut conn, None).await.unwrap().len(), 1);
+    assert_eq!(AccessKey::list(&mut conn, Some(&second)).await.unwrap().len(), 0);
+}
+
+#[tokio::test]
+async fn the_row_of_a_key_holds_no_secret_and_opens_in_its_place_only() {
+    let db = fresh_db().await;
+    let mut conn = db.conn().await;
+    let owner = tenant(&mut conn, 1).await;
+    let (id, secret) = (generate_id().unwrap(), Secret::generate().unwrap());
+    assert_eq!((id.as_str().len(), secret.expose().len()), (20, 40));
+    AccessKey::create(&mut conn, &seal(), &id, &owner, &secret).await.unwrap();
+    let sealed: Vec<u8> =
+        sqlx::query_scalar("select secret_sealed from access_keys").fetch_one(&mut *conn).await.unwrap();
+    assert!(!sealed.windows(8).any(|part| secret.expose().windows(8).any(|of_it| of_it == part)));
+    let text = dump(&mut conn, &["access_keys"]).await.concat();
+    let secret_text = String::from_utf8(secret.expose().to_vec()).unwrap();
+    assert!(!text.contains(&secret_text) && !text.contains(&hex::encode(secret.expose())));
+
+    AccessKey::create(&mut conn, &seal(), &key("AKIA"), &owner, &Secret::new("other")).await.unwrap();
+    sqlx::query("update access_keys set secret_sealed = $1 where access_key_id = 'AKIA'")
+        .bind(sealed)
+        .execute(&mut *conn)
+        .await
+        .unwrap();
+    assert_refused!(AccessKey::usable(&mut conn, &seal(), &key("AKIA")).await, Error::Internal(_));
+    let another = Seal::from_text(&Seal::generate().unwrap()).unwrap();
+    assert_refused!(AccessKey::usable(&mut conn, &another, &id).await, Error::Sealed(_));
+}
+
+#[tokio::test]
+async fn resealing_moves_every_secret_to_the_first_master_key() {
+    let db = fresh_db().await;
+    let mut conn = db.conn().await;
+    let owner = tenant(&mut conn, 1).await;
+    let (old, new) = (Seal::generate().unwrap(), Seal::generate().unwrap());
+    let before = Seal::from_text(&old).unwrap();
+    for name in ["AKIA", "AKIB"] {
+        AccessKey::create(&mut conn, &before, &key(name), &owner, &Secret::new(name)).await.unwrap();
+    }
+    let both = Seal::from_text(&format!("{}\n{}", *new, *old)).unwrap();
+    assert_eq!(AccessKey::reseal(&mut conn, &both).await.unwrap(), 2);
+    assert_eq!(AccessKey::reseal(&mut conn, &both).await.unwrap(), 0);
+    let after = Seal::from_text(&new).unwrap();
+    for name in ["AKIA", "AKIB"] {
+        let found = AccessKey::usable(&mut conn, &after, &key(name)).await.unwrap().unwrap();
+        assert_eq!(found.secret.expose(), name.as_bytes());
+    }
+}
+
+#[tokio::test]
+async fn a_ring_without_the_right_key_is_sealed_and_writes_nothing() {
+    let db = fresh_db().await;
+    let mut conn = db.conn().await;
+    assert_eq!(installation::unseal(&mut conn, &seal()).await.unwrap(), SealState::Unsealed);
+    assert_eq!(installation::unseal(&mut conn, &seal()).await.unwrap(), SealState::Unsealed);
+    let before = dump(&mut conn, &["seal_keys"]).await;
+    assert_eq!(before.len(), 1);
+    let other = Seal::from_text(&Seal::generate().unwrap()).unwrap();
+    let sealed = SealState::Sealed(vec![seal().primary_id()]);
+    assert_eq!(installation::unseal(&mut conn, &other).await.unwrap(), sealed);
+    assert_eq!(installation::seal_state(&mut conn, &other).await.unwrap(), sealed);
+    assert_eq!(dump(&mut conn, &["seal_keys"]).await, before);
+}
+
+#[tokio::test]
+async fn the_first_start_decides_what_the_installation_is() {
+    let db = fresh_db().await;
+    let mut conn = db.conn().await;
+    let found = Installation::find_or_create(&mut conn, Kind::Dev, "http://other").await.unwrap();
+    assert_eq!((found.kind, found.issuer.as_str()), (Kind::Serve, ISSUER));
+    Installation::set_issuer(&mut conn, "https://new.example.com").await.unwrap();
+    let changed = Installation::find(&mut conn).await.unwrap().unwrap();
+    assert_eq!((changed.issuer.as_str(), changed.epoch), ("https://new.example.com", found.epoch + 1));
+    assert!(sqlx::query("insert into installation values (2, 'dev', 'x')").execute(&mut *conn).await.is_err());
+}
+
+/// Each write to a small table, by number, on the tenant 1, its key `AKIA` and its pool.
+async fn small_write(number: u32, conn: &mut PgConnection, pool: &Pool) -> Option<Result<()>> {
+    let owner = account(1);
+    let secret = Secret::new("secret");
+    let done = match number {
+        0 => Tenant::create(conn, &account(2), "new").await.map(drop),
+        1 => Tenant::rename(conn, &owner, "new").await.map(drop),
+        2 => Tenant::set_status(conn, &owner, Status::Disabled).await.map(drop),
+        3 => AccessKey::create(conn, &seal(), &key("AKIB"), &owner, &secret).await.map(drop),
+        4 => AccessKey::set_secret(conn, &seal(), &key("AKIA"), &owner, &secret).await.map(drop),
+        5 => AccessKey::set_status(conn, &key("AKIA"), Status::Disabled).await.map(drop),
+        6 => {
+            let other = Seal::generate().unwrap();
+            let ring = format!("{}\nc3ltYm9sb24gdGVzdCBtYXN0ZXIga2V5IG51bWJlcjE=", *other);
+            AccessKey::reseal(conn, &Seal::from_text(&ring).unwrap()).await.map(drop)
+        }
+        7 => installation::unseal(conn, &seal()).await.map(drop),
+        8 => Pool::create(conn, &owner, &new_pool_id(), &settings(), 10).await.map(drop),
+        9 => {
+            let change = |old: Settings| Ok(Settings { name: "new".into(), ..old });
+            pool.clone().update(conn, change).await.map(drop)
+        }
+        10 => AccessKey::delete(conn, &key("AKIA")).await.map(drop),
+        11 => pool.clone().delete(conn).await,
+        _ => return None,
+    };
+    Some(done)
+}
+
+const SMALL_TABLES: [&str; 5] = ["tenants", "access_keys", "identity_pools", "pool_providers", "seal_keys"];
+
+#[tokio::test]
+async fn every_write_to_a_small_table_moves_the_epoch() {
+    let db = fresh_db().await;
+    let mut conn = db.conn().await;
+    let pool = pool(&mut conn).await;
+    AccessKey::create(&mut conn, &seal(), &key("AKIA"), &pool.account_id, &Secret::new("x")).await.unwrap();
+    for number in 0.. {
+        let (before, rows) = (epoch(&mut conn).await, dump(&mut conn, &SMALL_TABLES).await);
+        let Some(done) = small_write(number, &mut conn, &pool).await else { break };
+        done.unwrap();
+        assert_ne!(dump(&mut conn, &SMALL_TABLES).await, rows, "write {number} wrote nothing");
+        assert!(epoch(&mut conn).await > before, "write {number} told nobody");
+    }
+}
+
+#[tokio::test]
+async fn a_write_that_cannot_be_told_is_not_made() {
+    let db = fresh_db().await;
+    let mut conn = db.conn().await;
+    let pool = pool(&mut conn).await;
+    AccessKey::create(&mut conn, &seal(), &key("AKIA"), &pool.account_id, &Secret::new("x")).await.unwrap();
+    let trigger = "create function refuse() returns trigger language plpgsql as 'begin raise exception ''no''; end';
+                   create trigger refuse before update on installation execute function refuse()";
+    sqlx::raw_sql(trigger).execute(&mut *conn).await.unwrap();
+    let before = dump(&mut conn, &SMALL_TABLES).await;
+    for number in 0.. {
+        let Some(done) = small_write(number, &mut conn, &pool).await else { break };
+        assert!(done.is_err(), "write {number} was made");
+        assert_eq!(dump(&mut conn, &SMALL_TABLES).await, before, "write {number} left something");
+    }
+}
+
+#[tokio::test]
+async fn the_use_of_a_key_is_recorded_without_an_epoch_and_never_moves_back() {
+    let db = fresh_db().await;
+    let mut conn = db.conn().await;
+    let owner = tenant(&mut conn, 1).await;
+    AccessKey::create(&mut conn, &seal(), &key("AKIA"), &owner, &Secret::new("x")).await.unwrap();
+    let before = epoch(&mut conn).await;
+    let at = |second| time::OffsetDateTime::from_unix_timestamp(second).unwrap();
+    for (used, last) in [(2_000, 2_000), (1_000, 2_000), (3_000, 3_000)] {
+        AccessKey::record_use(&mut conn, &[(key("AKIA"), at(used)), (key("GONE"), at(used))]).await.unwrap();
+        let found = AccessKey::list(&mut conn, Some(&owner)).await.unwrap();
+        assert_eq!(found[0].last_used_at, Some(at(last)));
+    }
+    assert_eq!(epoch(&mut conn).await, before);
+}
+
+#[tokio::test]
+async fn dev_keys_are_told_from_others() {
+    let db = fresh_db().await;
+    let mut conn = db.conn().await;
+    let owner = tenant(&mut conn, 1).await;
+    AccessKey::create(&mut conn, &seal(), &key("AKIA"), &owner, &Secret::new("x")).await.unwrap();
+    assert!(!AccessKey::any_dev_key(&mut conn).await.unwrap());
+    for name in ["test", "000000000001"] {
+        AccessKey::create(&mut conn, &seal(), &key(name), &owner, &Secret::new("test")).await.unwrap();
+        assert!(AccessKey::any_dev_key(&mut conn).await.unwrap());
+        AccessKey::delete(&mut conn, &key(name)).await.unwrap();
+    }
+}

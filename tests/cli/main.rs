@@ -1,0 +1,8 @@
+//! The command line against a real database: what each command prints, writes and exits with.
+#![expect(clippy::unwrap_used, reason = "helpers of tests are tests")]
+
+mod configuration;
+mod keys;
+mod seeds;
+mod stage;
+mod tenancy;

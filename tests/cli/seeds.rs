@@ -1,0 +1,228 @@
+//! `symbolon apply`: what a seed makes, changes, leaves and is refused for.
+
+use serde_json::{Value, json};
+
+use crate::stage::Stage;
+
+const POOL: &str = "us-east-1:6d03c3ca-918a-4d03-84bd-192d2cb331b8";
+const OTHER_POOL: &str = "us-east-1:11111111-918a-4d03-84bd-192d2cb331b8";
+
+const SEED: &str = r#"
+[[tenant]]
+account_id = "111122223333"
+name = "acme"
+
+[[tenant.access_key]]
+id = "AKIAEXAMPLE0000000AA"
+secret_env = "ACME_SECRET"
+
+[[tenant.access_key]]
+id = "AKIAEXAMPLE0000000BB"
+secret_file = "acme.secret"
+
+[[tenant.identity_pool]]
+identity_pool_id = "us-east-1:6d03c3ca-918a-4d03-84bd-192d2cb331b8"
+identity_pool_name = "web"
+allow_unauthenticated_identities = false
+allow_classic_flow = true
+developer_provider_name = "login.acme"
+supported_login_providers = { "graph.facebook.com" = "123" }
+openid_connect_provider_arns = ["arn:aws:iam::111122223333:oidc-provider/idp.example.com"]
+saml_provider_arns = []
+
+[[tenant.identity_pool.cognito_identity_provider]]
+provider_name = "cognito-idp.us-east-1.amazonaws.com/us-east-1_abcdefghi"
+client_id = "client"
+server_side_token_check = false
+
+[tenant.identity_pool.tags]
+team = "web"
+
+[[tenant.identity_pool]]
+identity_pool_id = "us-east-1:11111111-918a-4d03-84bd-192d2cb331b8"
+identity_pool_name = "plain"
+
+[[tenant]]
+account_id = "222233334444"
+name = "other"
+"#;
+
+fn stage() -> Stage {
+    let mut stage = Stage::set_up("serve");
+    stage.set("ACME_SECRET", "acme-secret-of-the-environment");
+    stage.file("acme.secret", 0o600, "acme-secret-of-a-file\n");
+    stage
+}
+
+fn counts(applied: &Value) -> [usize; 3] {
+    ["Made", "Changed", "Left"].map(|fate| applied[fate].as_array().unwrap().len())
+}
+
+impl Stage {
+    fn apply(&self, seed: &str) -> Value {
+        let file = self.file("seed.toml", 0o644, seed);
+        self.json(&["apply", file.to_str().unwrap()])
+    }
+
+    fn refuses(&self, code: i32, seed: &str) -> String {
+        let (file, before) = (self.file("seed.toml", 0o644, seed), self.dump());
+        let told = self.fails(code, &["apply", file.to_str().unwrap()]);
+        assert_eq!(self.dump(), before, "nothing is written");
+        told
+    }
+}
+
+#[test]
+fn a_seed_applied_again_leaves_everything() {
+    let stage = stage();
+    let applied = stage.apply(SEED);
+    assert_eq!(counts(&applied), [6, 0, 0], "{applied}");
+    assert_eq!(applied["Made"][0], "tenant 111122223333");
+    assert_eq!(applied["Made"][3], format!("identity-pool {POOL}"));
+    let dump = stage.dump();
+    assert_eq!(counts(&stage.apply(SEED)), [0, 0, 6]);
+    assert_eq!(stage.dump(), dump, "not even the epoch changes");
+    let text = stage.ok(&["apply", "seed.toml"]);
+    assert!(text.starts_with("left     tenant 111122223333\nleft     access-key AKIAEXAMPLE0000000AA\n"), "{text}");
+    assert!(!dump.join("\n").contains("acme-secret"));
+
+    let row = stage.texts("select (to_jsonb(p) - 'pool_no')::text from identity_pools p where name = 'web'");
+    let row: Value = serde_json::from_str(&row[0]).unwrap();
+    assert_eq!(row["providers"]["user_pools"][0]["client_id"], "client");
+    assert_eq!((&row["tags"], &row["allow_classic"]), (&json!({ "team": "web" }), &json!(true)));
+    assert_eq!((&row["developer_provider"], &row["region"]), (&json!("login.acme"), &json!("us-east-1")));
+}
+
+#[test]
+fn what_changed_in_a_seed_is_changed() {
+    let mut stage = stage();
+    stage.apply(SEED);
+    stage.set("ACME_SECRET", "another-secret");
+    let before = stage.epoch();
+    let changed = SEED.replace("name = \"other\"", "name = \"renamed\"").replace("= \"plain\"", "= \"plainer\"");
+    let applied = stage.apply(&changed);
+    assert_eq!(counts(&applied), [0, 3, 3], "{applied}");
+    assert_eq!(applied["Changed"][0], "access-key AKIAEXAMPLE0000000AA");
+    assert_eq!(stage.epoch(), before + 3);
+    assert_eq!(counts(&stage.apply(&changed)), [0, 0, 6]);
+
+    // As by UpdateIdentityPool: public providers left out go; developer provider, tags and classic flow stay.
+    let short = format!(
+        "[[tenant]]\naccount_id = '111122223333'\nname = 'acme'\n[[tenant.identity_pool]]\nidentity_pool_id = '{POOL}'\n\
+         identity_pool_name = 'web'\n"
+    );
+    assert_eq!(counts(&stage.apply(&short)), [0, 1, 1]);
+    let row = stage.texts(
+        "select concat_ws(' ', developer_provider, allow_classic, tags, providers->'supported_logins') from identity_pools
+         where name = 'web'",
+    );
+    assert_eq!(row, ["login.acme t {\"team\": \"web\"} {}"]);
+}
+
+#[test]
+fn every_problem_of_a_seed_is_told_with_its_line() {
+    let stage = stage();
+    stage.file("open.secret", 0o644, "x");
+    let told = stage.refuses(
+        3,
+        r#"[[tenant]]
+account_id = "12"
+nam = "acme"
+[[tenant.access_key]]
+id = "test"
+secret_env = "NO_SUCH_VARIABLE"
+[[tenant.access_key]]
+id = "AKIAEXAMPLE0000000AA"
+secret_file = "open.secret"
+[[tenant.access_key]]
+id = "AKIAEXAMPLE0000000AA"
+secret = "in plain sight"
+[[tenant.identity_pool]]
+identity_pool_id = "eu-west-1:6d03c3ca-918a-4d03-84bd-192d2cb331b8"
+identity_pool_name = "a*b"
+allow_classic_flow = "yes"
+developer_provider_name = "no blanks"
+roles = { authenticated = "arn:aws:iam::111122223333:role/x" }
+[[tenant.identity_pool]]
+identity_pool_id = "us-east-1:NONE"
+identity_pool_name = "b"
+developer_provider_name = "graph.facebook.com"
+supported_login_providers = { "graph.facebook.com" = "1" }
+tags = { "aws:x" = "y" }
+[[tenant.identity_pool.cognito_identity_provider]]
+provider_name = "nowhere"
+client_id = "c"
+[[tenants]]
+"#,
+    );
+    for problem in [
+        "line 2: tenant.account_id: an account number has 12 digits",
+        "line 1: tenant.name: is needed",
+        "line 3: tenant.nam: no such field; did you mean tenant.name?",
+        "line 5: tenant.access_key.id: `test` and account numbers",
+        "line 6: tenant.access_key.secret_env: the environment has no variable NO_SUCH_VARIABLE",
+        "line 9: tenant.access_key.secret_file: ",
+        "chmod 600",
+        "line 11: tenant.access_key.id: stands twice",
+        "line 10: tenant.access_key: needs secret_env",
+        "line 12: tenant.access_key.secret: no such field",
+        "line 14: tenant.identity_pool.identity_pool_id: region eu-west-1 is not served",
+        "line 16: tenant.identity_pool.allow_classic_flow: must be true or false",
+        "line 18: tenant.identity_pool.roles: roles come with a later release",
+        "line 13: tenant.identity_pool: Value 'a*b' at 'identityPoolName' failed to satisfy constraint: ",
+        "line 13: tenant.identity_pool: Value 'no blanks' at 'developerProviderName' failed",
+        "line 20: tenant.identity_pool.identity_pool_id: must be REGION:UUID",
+        "line 19: tenant.identity_pool: Invalid Cognito Identity Provider",
+        "line 19: tenant.identity_pool: Tag key 'aws:x'",
+        "line 19: tenant.identity_pool: DeveloperProviderName must differ",
+        "line 28: tenants: no such field; did you mean tenant?",
+        "nothing was written",
+    ] {
+        assert!(told.contains(problem), "{problem}\nis not in\n{told}");
+    }
+    assert!(told.contains("has 19 problems") && !told.contains("in plain sight"), "{told}");
+    assert!(stage.refuses(3, "[[tenant]]\nname = \n").contains("line 2: "));
+    assert!(stage.fails(3, &["apply", "nowhere.toml"]).contains("cannot read the seed nowhere.toml"));
+}
+
+#[test]
+fn what_belongs_to_others_or_was_deleted_is_refused_before_anything_is_written() {
+    let stage = stage();
+    stage.apply(SEED);
+    stage.sql("update identity_pools set deleted_at = now() where name = 'plain'");
+    let told = stage.refuses(
+        1,
+        &format!(
+            "[[tenant]]\naccount_id = '333344445555'\nname = 'third'\n\
+             [[tenant.access_key]]\nid = 'AKIAEXAMPLE0000000AA'\nsecret_env = 'ACME_SECRET'\n\
+             [[tenant.identity_pool]]\nidentity_pool_id = '{POOL}'\nidentity_pool_name = 'web'\n"
+        ),
+    );
+    assert!(told.contains("line 4: access key AKIAEXAMPLE0000000AA belongs to tenant 111122223333"), "{told}");
+    assert!(told.contains(&format!("line 7: identity pool {POOL} belongs to tenant 111122223333")), "{told}");
+    let told = stage.refuses(1, &SEED.replace("login.acme", "login.other"));
+    assert!(told.contains("login.acme, which cannot be changed"), "{told}");
+    assert!(told.contains(&format!("identity pool {OTHER_POOL} was deleted")), "{told}");
+}
+
+#[test]
+fn dev_seeds_its_database_and_takes_well_known_keys() {
+    let mut stage = Stage::empty();
+    stage.set("DEV_SECRET", "test");
+    stage.unset("SYMBOLON_MASTER_KEY");
+    stage.unset("SYMBOLON__ISSUER__URL");
+    let seed = SEED.split("[[tenant.access_key]]").next().unwrap().to_owned();
+    let seed = seed + "[[tenant.access_key]]\nid = '111122223333'\nsecret_env = 'DEV_SECRET'\n";
+    let seed = stage.file("seed.toml", 0o644, &seed);
+    let url = stage.url.clone();
+    let listen = ["--listen", "127.0.0.1:0", "--admin-listen", "127.0.0.1:0", "--data-dir", "data"];
+    let args = ["dev", "--database-url", &url, "--seed", seed.to_str().unwrap()];
+    let broker = stage.broker(&[&args[..], &listen].concat());
+    stage.set("SYMBOLON_CONFIG", stage.folder.path().join("data/symbolon.toml").to_str().unwrap());
+    // The folder's own configuration names the ports that were given.
+    assert_eq!(stage.ok(&["health"]), "ready\n");
+    assert_eq!(counts(&stage.json(&["apply", "seed.toml"])), [0, 0, 2]);
+    assert!(stage.ok(&["installation", "show"]).starts_with("kind         dev\n"));
+    assert!(stage.ok(&["access-key", "list"]).contains("111122223333"));
+    broker.stop();
+}
