@@ -1,6 +1,8 @@
 //! The broker in this process against a real Postgres: one binary, so that the server is started once.
 #![expect(clippy::unwrap_used, reason = "helpers of tests are tests")]
 
+mod answers;
+mod client;
 mod harness;
 mod identities;
 mod keys;
@@ -9,6 +11,7 @@ mod merges;
 mod migrations;
 mod pools;
 mod races;
+mod shown;
 mod spread;
 mod sweep;
 mod tenants;
