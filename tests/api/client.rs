@@ -13,7 +13,7 @@ use http_body_util::BodyExt as _;
 use serde_json::{Value, json};
 use symbolon::app::App;
 use symbolon::clock::Clock;
-use symbolon::config::{Algorithm, Config, Sources};
+use symbolon::config::{Config, Sources};
 use symbolon::http;
 use symbolon::ids::{AccessKeyId, AccountId};
 use symbolon::installation::{self, Installation};
@@ -56,7 +56,7 @@ pub async fn broker_with(change: impl FnOnce(&mut Config)) -> Broker {
         assert!(AccessKey::create(&mut conn, &harness::seal(), &id, &account, &secret).await.unwrap());
     }
     let broker = Broker { app: app(&db, change, false).await, db: Arc::clone(&db) };
-    broker.app.ring.tick(&broker.app.db, &broker.app.seal).await.unwrap();
+    broker.tick().await;
     broker
 }
 
@@ -83,7 +83,13 @@ fn secret(number: u64) -> String {
 impl Broker {
     /// Another replica on the same database, which has not polled yet.
     pub async fn replica(&self) -> Self {
-        let config = self.app.config.clone();
+        self.replica_with(|_| {}).await
+    }
+
+    /// The same with some other settings.
+    pub async fn replica_with(&self, change: impl FnOnce(&mut Config)) -> Self {
+        let mut config = self.app.config.clone();
+        change(&mut config);
         let app = app(&self.db, |other| *other = config, self.app.makes_dev_keys).await;
         Self { app, db: Arc::clone(&self.db) }
     }
@@ -95,6 +101,11 @@ impl Broker {
         config.dev.allowed_origins = origins.iter().map(ToString::to_string).collect();
         let app = app(&self.db, |other| *other = config, makes_dev_keys).await;
         Self { app, db: Arc::clone(&self.db) }
+    }
+
+    /// Reads the signing keys, and makes those that are missing.
+    pub async fn tick(&self) {
+        self.app.ring.tick(&self.app.db, &self.app.seal).await.unwrap();
     }
 
     /// Lets this replica notice what others have changed.
@@ -292,9 +303,4 @@ impl Visitor {
     pub async fn get(&self, path: &str) -> Answer {
         send(&self.router, Request::get(path).body(Body::empty()).unwrap()).await
     }
-}
-
-/// A setting that keeps cropping up.
-pub fn algorithm(name: &str) -> Algorithm {
-    Algorithm::parse(name).unwrap()
 }

@@ -15,4 +15,5 @@ mod shown;
 mod spread;
 mod sweep;
 mod tenants;
+mod tokens;
 mod unlinks;

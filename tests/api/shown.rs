@@ -3,7 +3,7 @@
 use std::sync::LazyLock;
 
 use axum::http::HeaderMap;
-use regex::{Captures, Regex};
+use regex::{Captures, Regex, RegexBuilder};
 use serde_json::json;
 use time::OffsetDateTime;
 use uuid::Uuid;
@@ -17,20 +17,20 @@ access-control-expose-headers: x-amzn-requestid,x-amzn-errortype,x-amzn-errormes
 content-length: [length of the body]
 content-type: application/x-amz-json-1.1
 strict-transport-security: max-age=31536000; includeSubDomains
-vary: origin, access-control-request-method, access-control-request-headers
+vary: access-control-request-headers
 x-amzn-requestid: [random uuid]
 ";
 
 fn pattern(text: &str) -> Regex {
-    Regex::new(text).unwrap()
+    RegexBuilder::new(text).unicode(false).build().unwrap()
 }
 
 static REGIONAL: LazyLock<Regex> =
     LazyLock::new(|| pattern("(us-east-1|eu-west-1):([0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12})"));
 static DATE: LazyLock<Regex> =
     LazyLock::new(|| pattern(r#""(CreationDate|LastModifiedDate)":([0-9]{10}(?:\.[0-9]{1,3})?)([,}])"#));
-static TOKEN: LazyLock<Regex> = LazyLock::new(|| pattern(r#""Token":"eyJ[\w-]{80,}\.eyJ[\w-]{200,}\.[\w-]{80,}""#));
-static PAGE: LazyLock<Regex> = LazyLock::new(|| pattern(r#""NextToken":"[\w-]{40,}""#));
+static TOKEN: LazyLock<Regex> = LazyLock::new(|| pattern(r#""Token":"eyJ[\w-]+\.eyJ[\w-]+\.[\w-]+""#));
+static PAGE: LazyLock<Regex> = LazyLock::new(|| pattern(r#""NextToken":"[\w-]+""#));
 static ETAG: LazyLock<Regex> = LazyLock::new(|| pattern(r#"^"[\w-]{43}"$"#));
 
 impl Answer {
