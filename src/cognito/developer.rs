@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
+use uuid::Uuid;
 
 use super::caller::Caller;
 use super::identities::IdentityIdOutput;
@@ -14,7 +15,7 @@ use crate::identities::{DeveloperUser, Identity, Login, merge, unlink};
 use crate::ids::IdentityId;
 use crate::pools::Pool;
 use crate::retry;
-use crate::tokens::openid_token::{Grant, mint};
+use crate::tokens::openid_token::{Grant, check_length, mint};
 
 /// How many identifiers a look-up answers with when it is not told.
 const DEFAULT_PAGE: i64 = 60;
@@ -48,14 +49,20 @@ pub async fn get_open_id_token(app: &App, caller: Caller, mut input: TokenInput)
         Some(text) => Some(IdentityId::parse(text).ok_or_else(|| Error::IdentityNotFound(text.clone()))?),
         None => None,
     };
+    let tags = input.principal_tags.as_ref();
+    let provider = pool.settings.developer_provider.as_deref().unwrap_or_default();
+    let grant = |identity: &IdentityId| Grant::developer(&pool, identity, provider, &user, tags, lifetime);
+    // Only tags can make a token too long; a call that is refused for them makes nobody.
+    if tags.is_some() {
+        let nobody_yet = IdentityId { region: pool.id.region.clone(), uuid: Uuid::nil() };
+        check_length(&app.ring, app.config.issuer.token_type, &grant(&nobody_yet))?;
+    }
     let signed_in = retry!(app.db, |conn| { sign_in(conn, &pool, named.as_ref(), &user).await })?;
     if signed_in.change == Change::Created {
         metrics::counter!("symbolon_identities_created_total", "kind" => "developer").increment(1);
     }
     let identity = IdentityId { region: pool.id.region.clone(), uuid: signed_in.identity };
-    let provider = pool.settings.developer_provider.as_deref().unwrap_or_default();
-    let grant = Grant::developer(&pool, &identity, provider, &user, input.principal_tags.as_ref(), lifetime);
-    let token = mint(&app.ring, app.config.issuer.token_type, &grant)?;
+    let token = mint(&app.ring, app.config.issuer.token_type, &grant(&identity))?;
     metrics::counter!("symbolon_tokens_issued_total", "flow" => "developer").increment(1);
     Ok(TokenOutput { identity_id: identity.to_string(), token })
 }
