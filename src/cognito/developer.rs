@@ -1,6 +1,7 @@
 //! GetOpenIdTokenForDeveloperIdentity, Lookup-, Merge- and UnlinkDeveloperIdentity: a backend speaks for its own users.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
@@ -44,7 +45,7 @@ pub struct TokenOutput {
 pub async fn get_open_id_token(app: &App, caller: Caller, mut input: TokenInput) -> Result<TokenOutput> {
     let lifetime = app.token_lifetime(input.token_duration)?;
     let pool = caller.remembered_pool(app, &input.identity_pool_id).await?;
-    let user = developer_user(app, &caller, &pool, &mut input.logins).await?;
+    let (pool, user) = developer_user(app, &caller, pool, &mut input.logins).await?;
     let named = match &input.identity_id {
         Some(text) => Some(IdentityId::parse(text).ok_or_else(|| Error::IdentityNotFound(text.clone()))?),
         None => None,
@@ -67,22 +68,22 @@ pub async fn get_open_id_token(app: &App, caller: Caller, mut input: TokenInput)
     Ok(TokenOutput { identity_id: identity.to_string(), token })
 }
 
-/// The developer user among the logins, which hold one entry under the pool's developer provider name. A pool
-/// remembered without that name is read again first: a refusal is never decided from memory.
+/// The developer user among the logins, which hold one entry under the pool's developer provider name, and the pool
+/// that has this name. One remembered without it is read again first: a refusal is never decided from memory.
 async fn developer_user(
     app: &App,
     caller: &Caller,
-    pool: &Pool,
+    pool: Arc<Pool>,
     logins: &mut BTreeMap<String, String>,
-) -> Result<DeveloperUser> {
+) -> Result<(Arc<Pool>, DeveloperUser)> {
     let is_developer = |pool: &Pool, key: &String| pool.settings.developer_provider.as_ref() == Some(key);
     if let [key] = logins.keys().collect::<Vec<_>>()[..]
-        && is_developer(pool, key)
+        && is_developer(&pool, key)
     {
         let key = key.clone();
-        return DeveloperUser::parse(logins.remove(&key).unwrap_or_default());
+        return Ok((pool, DeveloperUser::parse(logins.remove(&key).unwrap_or_default())?));
     }
-    let pool = retry!(app.db, |conn| { caller.pool(conn, &pool.id.to_string()).await })?;
+    let pool = caller.read_pool(app, &pool.id).await?;
     let public = pool.settings.providers.login_keys();
     let mut user = None;
     let mut has_public = false;
@@ -99,7 +100,9 @@ async fn developer_user(
     if has_public {
         return Err(Error::ProviderNotSupported);
     }
-    DeveloperUser::parse(user)
+    drop(public);
+    let user = DeveloperUser::parse(user)?;
+    Ok((pool, user))
 }
 
 /// `LookupDeveloperIdentity`'s input.
