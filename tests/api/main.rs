@@ -11,6 +11,7 @@ mod merges;
 mod migrations;
 mod pools;
 mod races;
+mod replicas;
 mod shown;
 mod spread;
 mod sweep;

@@ -29,7 +29,7 @@ async fn verify(broker: &Broker, pool: &str, token: &str) -> Value {
 }
 
 /// The text of the token's header and of its claims.
-fn texts(token: &str) -> (String, String) {
+pub fn texts(token: &str) -> (String, String) {
     let parts: Vec<&str> = token.split('.').collect();
     assert_eq!(parts.len(), 3);
     let text = |part: &str| String::from_utf8(URL_SAFE_NO_PAD.decode(part).unwrap()).unwrap();
