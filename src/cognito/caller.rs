@@ -44,14 +44,22 @@ impl Caller {
     /// # Errors
     /// [`Error::PoolNotFound`], or if the database fails.
     pub async fn remembered_pool(&self, app: &App, id: &str) -> Result<Arc<Pool>> {
-        let key = PoolId::parse(id).map(|id| (self.account_id.clone(), id));
-        let key = key.filter(|(_, id)| id.region == self.region).ok_or_else(|| Error::PoolNotFound(id.to_owned()))?;
-        if let Some(pool) = app.pools.get(&key, app.moment()) {
-            return Ok(pool);
+        let parsed = PoolId::parse(id).filter(|id| id.region == self.region);
+        let id = parsed.ok_or_else(|| Error::PoolNotFound(id.to_owned()))?;
+        match app.pools.get(&(self.account_id.clone(), id.clone()), app.moment()) {
+            Some(pool) => Ok(pool),
+            None => self.read_pool(app, &id).await,
         }
+    }
+
+    /// The same from the database, to be remembered from now on.
+    ///
+    /// # Errors
+    /// [`Error::PoolNotFound`], or if the database fails.
+    pub async fn read_pool(&self, app: &App, id: &PoolId) -> Result<Arc<Pool>> {
         let read_at = app.moment();
-        let pool = Arc::new(retry!(app.db, |conn| { self.pool(conn, id).await })?);
-        app.pools.put(read_at, key, Arc::clone(&pool));
+        let pool = Arc::new(retry!(app.db, |conn| { self.pool(conn, &id.to_string()).await })?);
+        app.pools.put(read_at, (self.account_id.clone(), id.clone()), Arc::clone(&pool));
         Ok(pool)
     }
 }

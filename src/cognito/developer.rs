@@ -1,8 +1,10 @@
 //! GetOpenIdTokenForDeveloperIdentity, Lookup-, Merge- and UnlinkDeveloperIdentity: a backend speaks for its own users.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
+use uuid::Uuid;
 
 use super::caller::Caller;
 use super::identities::IdentityIdOutput;
@@ -14,7 +16,7 @@ use crate::identities::{DeveloperUser, Identity, Login, merge, unlink};
 use crate::ids::IdentityId;
 use crate::pools::Pool;
 use crate::retry;
-use crate::tokens::openid_token::{Grant, mint};
+use crate::tokens::openid_token::{Grant, check_length, mint};
 
 /// How many identifiers a look-up answers with when it is not told.
 const DEFAULT_PAGE: i64 = 60;
@@ -43,39 +45,45 @@ pub struct TokenOutput {
 pub async fn get_open_id_token(app: &App, caller: Caller, mut input: TokenInput) -> Result<TokenOutput> {
     let lifetime = app.token_lifetime(input.token_duration)?;
     let pool = caller.remembered_pool(app, &input.identity_pool_id).await?;
-    let user = developer_user(app, &caller, &pool, &mut input.logins).await?;
+    let (pool, user) = developer_user(app, &caller, pool, &mut input.logins).await?;
     let named = match &input.identity_id {
         Some(text) => Some(IdentityId::parse(text).ok_or_else(|| Error::IdentityNotFound(text.clone()))?),
         None => None,
     };
+    let tags = input.principal_tags.as_ref();
+    let provider = pool.settings.developer_provider.as_deref().unwrap_or_default();
+    let grant = |identity: &IdentityId| Grant::developer(&pool, identity, provider, &user, tags, lifetime);
+    // Only tags can make a token too long; a call that is refused for them makes nobody.
+    if tags.is_some() {
+        let nobody_yet = IdentityId { region: pool.id.region.clone(), uuid: Uuid::nil() };
+        check_length(&app.ring, app.config.issuer.token_type, &grant(&nobody_yet))?;
+    }
     let signed_in = retry!(app.db, |conn| { sign_in(conn, &pool, named.as_ref(), &user).await })?;
     if signed_in.change == Change::Created {
         metrics::counter!("symbolon_identities_created_total", "kind" => "developer").increment(1);
     }
     let identity = IdentityId { region: pool.id.region.clone(), uuid: signed_in.identity };
-    let provider = pool.settings.developer_provider.as_deref().unwrap_or_default();
-    let grant = Grant::developer(&pool, &identity, provider, &user, input.principal_tags.as_ref(), lifetime);
-    let token = mint(&app.ring, app.config.issuer.token_type, &grant)?;
+    let token = mint(&app.ring, app.config.issuer.token_type, &grant(&identity))?;
     metrics::counter!("symbolon_tokens_issued_total", "flow" => "developer").increment(1);
     Ok(TokenOutput { identity_id: identity.to_string(), token })
 }
 
-/// The developer user among the logins, which hold one entry under the pool's developer provider name. A pool
-/// remembered without that name is read again first: a refusal is never decided from memory.
+/// The developer user among the logins, which hold one entry under the pool's developer provider name, and the pool
+/// that has this name. One remembered without it is read again first: a refusal is never decided from memory.
 async fn developer_user(
     app: &App,
     caller: &Caller,
-    pool: &Pool,
+    pool: Arc<Pool>,
     logins: &mut BTreeMap<String, String>,
-) -> Result<DeveloperUser> {
+) -> Result<(Arc<Pool>, DeveloperUser)> {
     let is_developer = |pool: &Pool, key: &String| pool.settings.developer_provider.as_ref() == Some(key);
     if let [key] = logins.keys().collect::<Vec<_>>()[..]
-        && is_developer(pool, key)
+        && is_developer(&pool, key)
     {
         let key = key.clone();
-        return DeveloperUser::parse(logins.remove(&key).unwrap_or_default());
+        return Ok((pool, DeveloperUser::parse(logins.remove(&key).unwrap_or_default())?));
     }
-    let pool = retry!(app.db, |conn| { caller.pool(conn, &pool.id.to_string()).await })?;
+    let pool = caller.read_pool(app, &pool.id).await?;
     let public = pool.settings.providers.login_keys();
     let mut user = None;
     let mut has_public = false;
@@ -92,7 +100,9 @@ async fn developer_user(
     if has_public {
         return Err(Error::ProviderNotSupported);
     }
-    DeveloperUser::parse(user)
+    drop(public);
+    let user = DeveloperUser::parse(user)?;
+    Ok((pool, user))
 }
 
 /// `LookupDeveloperIdentity`'s input.

@@ -7,11 +7,11 @@ use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use serde::Serialize;
 
-use crate::config::TokenType;
+use crate::config::{Algorithm, TokenType};
 use crate::error::{Error, Result};
 use crate::identities::DeveloperUser;
 use crate::ids::IdentityId;
-use crate::keys::KeyRing;
+use crate::keys::{KeyRing, Signer};
 use crate::pools::Pool;
 
 /// No consumer needs more, and header limits of proxies begin near here.
@@ -88,6 +88,40 @@ struct Tags<'a> {
 /// [`Error::CannotSign`] if no key may sign now; [`Error::InvalidParameter`] if the token would be too large.
 pub fn mint(ring: &KeyRing, token_type: TokenType, grant: &Grant<'_>) -> Result<String> {
     let signer = ring.signer()?;
+    let mut token = unsigned(ring, &signer, token_type, grant)?;
+    let signature = signer.sign(token.as_bytes())?;
+    token.push('.');
+    URL_SAFE_NO_PAD.encode_string(signature, &mut token);
+    refuse_beyond_limit(token.len())?;
+    Ok(token)
+}
+
+/// Refuses a grant whose token would be too large, before anything is written for it. Every subject is of one length.
+///
+/// # Errors
+/// As [`mint`].
+pub fn check_length(ring: &KeyRing, token_type: TokenType, grant: &Grant<'_>) -> Result<()> {
+    let signer = ring.signer()?;
+    let signature = match signer.alg {
+        Algorithm::RS256 | Algorithm::RS384 | Algorithm::RS512 => 342,
+        Algorithm::ES256 => 86,
+        Algorithm::ES384 => 128,
+    };
+    refuse_beyond_limit(unsigned(ring, &signer, token_type, grant)?.len() + 1 + signature)
+}
+
+fn refuse_beyond_limit(length: usize) -> Result<()> {
+    if length <= MAX_TOKEN_BYTES {
+        return Ok(());
+    }
+    Err(Error::InvalidParameter(format!(
+        "The token would be {length} bytes long; at most {MAX_TOKEN_BYTES} are allowed. Use fewer or shorter \
+         PrincipalTags."
+    )))
+}
+
+/// The token up to its signature.
+fn unsigned(ring: &KeyRing, signer: &Signer<'_>, token_type: TokenType, grant: &Grant<'_>) -> Result<String> {
     let iat = signer.now.unix_timestamp();
     let exp = iat + i64::try_from(grant.lifetime.as_secs()).unwrap_or(i64::MAX - iat);
     let typ = match token_type {
@@ -113,14 +147,5 @@ pub fn mint(ring: &KeyRing, token_type: TokenType, grant: &Grant<'_>) -> Result<
         token.push('.');
     }
     token.pop();
-    let signature = signer.sign(token.as_bytes())?;
-    token.push('.');
-    URL_SAFE_NO_PAD.encode_string(signature, &mut token);
-    if token.len() > MAX_TOKEN_BYTES {
-        return Err(Error::InvalidParameter(format!(
-            "The token would be {} bytes long; at most {MAX_TOKEN_BYTES} are allowed. Use fewer or shorter PrincipalTags.",
-            token.len()
-        )));
-    }
     Ok(token)
 }

@@ -134,6 +134,11 @@ impl TestDb {
         self.db.acquire().await.unwrap()
     }
 
+    /// More connections to this database: those of another process, as it were.
+    pub fn another_pool(&self) -> Db {
+        open(server(), &self.name, 4)
+    }
+
     /// How to connect to this database, past the pool.
     pub fn options(&self) -> PgConnectOptions {
         server().postgres.connect_options().database(&self.name)
