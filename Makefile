@@ -7,7 +7,7 @@ SHELL := /bin/bash
 export SQLX_OFFLINE ?= true
 CLIENTS := target/clients
 
-.PHONY: help dev test build lint bench prepare postgres clients
+.PHONY: help dev test build lint bench prepare release test-faults postgres clients
 
 help: ## list the verbs
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## (.*)/\1|\2/' | column -t -s '|'
@@ -30,6 +30,12 @@ lint: ## formatting, lints, documentation, dependencies, offline query data
 	RUSTDOCFLAGS='-D warnings' cargo doc --locked --no-deps --document-private-items
 	.ci/check-queries
 	.ci/check-dependencies
+
+test-faults: postgres ## the tests that kill, cut off and drain real processes, alone
+	cargo test --locked --test processes -- crash lost_database drain start
+
+release: build ## an archive of the binary, its licence and documents, with its checksum: target/release/*.tar.gz
+	.ci/make-archive
 
 bench: postgres ## what one token costs, against one bare signature
 	cargo bench --locked --bench tokens

@@ -9,6 +9,7 @@ pub mod model;
 mod origin;
 mod pools;
 pub mod shapes;
+mod types;
 pub mod validate;
 pub mod wire;
 
@@ -16,7 +17,7 @@ use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use axum::body::{Body, Bytes};
+use axum::body::{Body, Bytes, HttpBody as _};
 use axum::extract::State;
 use axum::http::request::Parts;
 use axum::http::{HeaderMap, Request, header};
@@ -37,6 +38,9 @@ const SERVICE: &str = "AWSCognitoIdentityService";
 /// What is read of a body that is too large, and how long, before its connection is closed.
 const MAX_DISCARDED: usize = 8 << 20;
 const DISCARD_TIMEOUT: Duration = Duration::from_secs(2);
+
+/// A client that sends nothing for so long waits for the answer.
+const DISCARD_PAUSE: Duration = Duration::from_millis(100);
 
 /// One request: what arrived, read but not parsed.
 struct Call<'a> {
@@ -121,6 +125,11 @@ async fn answer(app: &App, parts: &Parts, body: Body, operation: Option<&'static
 
 async fn read(app: &App, mut body: Body) -> Result<Bytes, Fault> {
     let limit = app.config.server.max_body_bytes;
+    // What is announced need not be waited for.
+    if body.size_hint().lower() > u64::try_from(limit).unwrap_or(u64::MAX) {
+        discard(&mut body).await;
+        return Err(Fault::too_large(limit).closing());
+    }
     match tokio::time::timeout(app.config.server.request_timeout, Limited::new(&mut body, limit).collect()).await {
         Ok(Ok(body)) => Ok(body.to_bytes()),
         Ok(Err(error)) if error.is::<LengthLimitError>() => {
@@ -131,11 +140,11 @@ async fn read(app: &App, mut body: Body) -> Result<Bytes, Fault> {
     }
 }
 
-/// Reads on for a while, so that a client which sends too much comes to read why it is refused.
+/// Reads on while more keeps coming, so that a client which sends too much comes to read why it is refused.
 async fn discard(body: &mut Body) {
     let mut left = MAX_DISCARDED;
     let reading = async {
-        while let Some(Ok(frame)) = body.frame().await {
+        while let Ok(Some(Ok(frame))) = tokio::time::timeout(DISCARD_PAUSE, body.frame()).await {
             let length = frame.data_ref().map_or(0, Bytes::len);
             left = left.saturating_sub(length);
             if left == 0 {
@@ -211,8 +220,8 @@ where
 fn input<I: DeserializeOwned>(call: &Call<'_>) -> Result<I, Fault> {
     let shape = shapes::input_of(call.operation).ok_or_else(Fault::unknown_operation)?;
     let mut body = json::read(call.body)?;
-    validate::check_types(shape, &body)?;
-    validate::normalize(shape, &mut body);
+    types::check_types(shape, &body)?;
+    types::normalize(shape, &mut body);
     let violations = validate::violations(shape, &body);
     if !violations.is_empty() {
         return Err(violations.into());

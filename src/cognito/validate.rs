@@ -1,9 +1,7 @@
-//! A request against its shape: first the JSON types, then the model's limits and the words for what breaks them.
+//! A request against the limits of its shape, and the words for what breaks them (`ValidationException`). Its JSON
+//! types were checked before (`types.rs`). A request that is in order is walked without allocating.
 //!
-//! Three steps, since authorization stands between the first two and the third: [`check_types`], [`normalize`],
-//! [`violations`]. A request that is in order is walked without allocating.
-//!
-//! The words are those of the service (`ValidationException`), including that both failures of one value are told, and
+//! The words are those of the service, including that both failures of one value are told, and
 //! that elements of lists and maps are told once, with every limit they have in one bracket. Ours alone are:
 //!
 //! - The order of clauses: members as in the model; of one value first its length or range, then its pattern, then its
@@ -17,8 +15,8 @@ use std::fmt::{self, Display, Write as _};
 
 use serde_json::{Map, Value};
 
-use super::json::Malformed;
 use super::model::{Bounds, Kind, Pattern, Shape, Text};
+use super::types::whole;
 
 /// The most characters of a value that a message shows.
 pub const MAX_ECHO: usize = 1024;
@@ -26,98 +24,6 @@ pub const MAX_ECHO: usize = 1024;
 pub const MAX_KEY: usize = 128;
 /// The most clauses a message has.
 pub const MAX_CLAUSES: usize = 64;
-
-/// Checks that `value` and all in it have the JSON types that `shape` asks for. `null` counts as absent, unknown
-/// members are ignored, and a number with a fraction of zero is a whole number.
-///
-/// # Errors
-/// If some type is wrong.
-pub fn check_types(shape: &Shape, value: &Value) -> Result<(), Malformed> {
-    if value.is_null() {
-        return Ok(());
-    }
-    match (&shape.kind, value) {
-        (Kind::Structure(members), Value::Object(object)) => members
-            .iter()
-            .filter_map(|member| object.get(member.name).map(|value| (member.shape, value)))
-            .try_for_each(|(shape, value)| check_types(shape, value)),
-        (Kind::List { element, .. }, Value::Array(list)) => {
-            list.iter().try_for_each(|value| check_types(element, value))
-        }
-        (Kind::Map { value: shape, .. }, Value::Object(object)) => {
-            object.values().try_for_each(|value| check_types(shape, value))
-        }
-        (Kind::Text(_), Value::String(_)) | (Kind::Boolean, Value::Bool(_)) => Ok(()),
-        (Kind::Integer(_), Value::Number(_)) if whole(value).is_some_and(|number| i32::try_from(number).is_ok()) => {
-            Ok(())
-        }
-        (Kind::Long(_), Value::Number(_)) if whole(value).is_some() => Ok(()),
-        (kind, _) => Err(Malformed::new(mismatch(kind, value))),
-    }
-}
-
-fn mismatch(expected: &Kind, found: &Value) -> String {
-    let expected = match expected {
-        Kind::Structure(_) | Kind::Map { .. } => return "Expected map or null".to_owned(),
-        Kind::List { .. } => return "Expected list or null".to_owned(),
-        Kind::Text(_) => "a String",
-        Kind::Integer(_) => "an Integer",
-        Kind::Long(_) => "a Long",
-        Kind::Boolean => "a Boolean",
-    };
-    let found = match found {
-        Value::Object(_) => return "Start of structure or map found where not expected.".to_owned(),
-        Value::Array(_) => return "Start of list found where not expected.".to_owned(),
-        Value::Null => "NULL_VALUE",
-        Value::Bool(true) => "TRUE_VALUE",
-        Value::Bool(false) => "FALSE_VALUE",
-        Value::Number(_) => "NUMBER_VALUE",
-        Value::String(_) => "STRING_VALUE",
-    };
-    format!("{found} can not be converted to {expected}")
-}
-
-/// The whole number in `value`, also when it is written with a fraction of zero or an exponent.
-fn whole(value: &Value) -> Option<i64> {
-    // 2^63, the first float beyond an i64.
-    const BEYOND: f64 = 9_223_372_036_854_775_808.0;
-    value.as_i64().or_else(|| {
-        let number = value.as_f64().filter(|_| value.is_f64())?;
-        #[expect(clippy::cast_possible_truncation, reason = "it is whole and within range")]
-        (number.fract() == 0.0 && (-BEYOND..BEYOND).contains(&number)).then_some(number as i64)
-    })
-}
-
-/// Rewrites a `value` that [`check_types`] accepts so that it says the same in one way only: absent members are
-/// absent rather than `null`, and whole numbers are integers (`10.0` is `10`), as `serde` wants them.
-pub fn normalize(shape: &Shape, value: &mut Value) {
-    match (&shape.kind, &mut *value) {
-        (Kind::Structure(members), Value::Object(object)) => {
-            object.retain(|_, value| !value.is_null());
-            for member in *members {
-                if let Some(value) = object.get_mut(member.name) {
-                    normalize(member.shape, value);
-                }
-            }
-        }
-        (Kind::List { element, .. }, Value::Array(list)) => {
-            for value in list {
-                normalize(element, value);
-            }
-        }
-        (Kind::Map { value: shape, .. }, Value::Object(object)) => {
-            for value in object.values_mut() {
-                normalize(shape, value);
-            }
-        }
-        (Kind::Integer(_) | Kind::Long(_), Value::Number(number)) if number.is_f64() => {
-            if let Some(number) = whole(value) {
-                *value = number.into();
-            }
-        }
-        _ => {}
-    }
-}
 
 /// One broken limit, in the words of the wire.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -149,7 +55,7 @@ impl Display for Violation {
     }
 }
 
-/// What of `value`, which [`check_types`] accepts, breaks the limits of `shape`: the first [`MAX_CLAUSES`] at most.
+/// What of `value`, whose types are right, breaks the limits of `shape`: the first [`MAX_CLAUSES`] at most.
 #[must_use]
 pub fn violations(shape: &Shape, value: &Value) -> Vec<Violation> {
     let mut found = Vec::new();

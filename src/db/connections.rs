@@ -31,12 +31,12 @@ pub(super) struct Connections {
     patience: Duration,
     size: u32,
     slots: Arc<Semaphore>,
-    spares: Arc<Mutex<Spares>>,
+    parked: Arc<Mutex<Parked>>,
 }
 
 /// Those that nobody uses now, the latest used last.
 #[derive(Default)]
-struct Spares {
+struct Parked {
     idle: Vec<Idle>,
     broken_at: Option<Instant>,
     closed: bool,
@@ -54,8 +54,8 @@ impl Idle {
     }
 }
 
-fn lock(spares: &Mutex<Spares>) -> MutexGuard<'_, Spares> {
-    spares.lock().unwrap_or_else(PoisonError::into_inner)
+fn lock(parked: &Mutex<Parked>) -> MutexGuard<'_, Parked> {
+    parked.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 impl Connections {
@@ -63,13 +63,13 @@ impl Connections {
     /// `patience`.
     pub(super) fn new(options: PgConnectOptions, settings: String, size: u32, patience: Duration) -> Self {
         let slots = Arc::new(Semaphore::new(usize::try_from(size).unwrap_or(Semaphore::MAX_PERMITS)));
-        Self { options, settings, patience, size, slots, spares: Arc::default() }
+        Self { options, settings, patience, size, slots, parked: Arc::default() }
     }
 
     /// As (in use, idle).
     pub(super) fn count(&self) -> (u32, u32) {
         let free = u32::try_from(self.slots.available_permits()).unwrap_or(u32::MAX);
-        let idle = u32::try_from(lock(&self.spares).idle.len()).unwrap_or(u32::MAX);
+        let idle = u32::try_from(lock(&self.parked).idle.len()).unwrap_or(u32::MAX);
         (self.size.saturating_sub(free), idle)
     }
 
@@ -82,7 +82,7 @@ impl Connections {
                 Some(idle) => (idle.conn, idle.made_at),
                 None => (self.connect().await?, Instant::now()),
             };
-            Ok(Conn { inner: Some(conn), made_at, spares: Arc::clone(&self.spares), slot: Some(slot) })
+            Ok(Conn { inner: Some(conn), made_at, parked: Arc::clone(&self.parked), slot: Some(slot) })
         });
         found.await.unwrap_or(Err(sqlx::Error::PoolTimedOut))
     }
@@ -91,10 +91,10 @@ impl Connections {
     async fn living(&self) -> Option<Idle> {
         loop {
             let (mut idle, suspect) = {
-                let mut spares = lock(&self.spares);
-                let idle = spares.idle.pop()?;
+                let mut parked = lock(&self.parked);
+                let idle = parked.idle.pop()?;
                 // After one connection broke, those made before are likely to be dead too.
-                let suspect = spares.broken_at.is_some_and(|broken| broken >= idle.made_at);
+                let suspect = parked.broken_at.is_some_and(|broken| broken >= idle.made_at);
                 (idle, suspect)
             };
             let doubtful = suspect || idle.since.elapsed() > TEST_AFTER_IDLE;
@@ -124,9 +124,9 @@ impl Connections {
     pub(super) async fn close(&self) {
         self.slots.close();
         let idle = {
-            let mut spares = lock(&self.spares);
-            spares.closed = true;
-            std::mem::take(&mut spares.idle)
+            let mut parked = lock(&self.parked);
+            parked.closed = true;
+            std::mem::take(&mut parked.idle)
         };
         for idle in idle {
             let _ = timeout(TEST_PATIENCE, idle.conn.close()).await;
@@ -158,36 +158,37 @@ pub struct Conn {
     /// Taken only at the end.
     inner: Option<PgConnection>,
     made_at: Instant,
-    spares: Arc<Mutex<Spares>>,
+    parked: Arc<Mutex<Parked>>,
     slot: Option<OwnedSemaphorePermit>,
 }
 
 impl Conn {
-    /// Gives the connection back after its last statement was answered.
+    /// Gives the connection back after its last statement was answered; in the background, if a transaction was left
+    /// that is to be rolled back first.
     pub fn give_back(mut self) {
         if self.inner.as_ref().is_some_and(|conn| !conn.should_flush())
             && let Some(conn) = self.inner.take()
         {
-            put(&self.spares, conn, self.made_at);
+            put(&self.parked, conn, self.made_at);
         }
     }
 
     /// Gives a connection up that broke, and has those tested that were made before now.
     pub fn give_up(mut self) {
         self.inner = None;
-        lock(&self.spares).broken_at = Some(Instant::now());
+        lock(&self.parked).broken_at = Some(Instant::now());
     }
 }
 
-fn put(spares: &Mutex<Spares>, conn: PgConnection, made_at: Instant) {
-    let mut spares = lock(spares);
-    if spares.closed {
+fn put(parked: &Mutex<Parked>, conn: PgConnection, made_at: Instant) {
+    let mut parked = lock(parked);
+    if parked.closed {
         return;
     }
-    spares.idle.push(Idle { conn, made_at, since: Instant::now() });
+    parked.idle.push(Idle { conn, made_at, since: Instant::now() });
     // The least used lie at the bottom.
-    while spares.idle.first().is_some_and(Idle::is_stale) {
-        spares.idle.remove(0);
+    while parked.idle.first().is_some_and(Idle::is_stale) {
+        parked.idle.remove(0);
     }
 }
 
@@ -195,12 +196,12 @@ impl Drop for Conn {
     fn drop(&mut self) {
         let (Some(mut conn), Some(slot)) = (self.inner.take(), self.slot.take()) else { return };
         let Ok(runtime) = tokio::runtime::Handle::try_current() else { return };
-        let (spares, made_at) = (Arc::clone(&self.spares), self.made_at);
+        let (parked, made_at) = (Arc::clone(&self.parked), self.made_at);
         runtime.spawn(async move {
             if lives(&mut conn).await {
-                put(&spares, conn, made_at);
+                put(&parked, conn, made_at);
             } else {
-                lock(&spares).broken_at = Some(Instant::now());
+                lock(&parked).broken_at = Some(Instant::now());
             }
             drop(slot);
         });

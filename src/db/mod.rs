@@ -81,6 +81,8 @@ impl Db {
         };
         match &retryable {
             Some(state) if state.drops_connection => conn.give_up(),
+            // A refusal of ours, which leaves at most a transaction to roll back.
+            _ if !matches!(error, Error::Database(_)) => conn.give_back(),
             _ => drop(conn),
         }
         let Some(state) = retryable else { return false };

@@ -22,7 +22,7 @@ pub const ISSUER: &str = "https://id.example.com";
 pub const MASTER_KEY: &str = "c3ltYm9sb24gdGVzdHMgbWFzdGVyIGtleSBudW1iZXI=";
 
 /// Any start takes less, on a busy machine too.
-const PATIENCE: Duration = Duration::from_secs(60);
+const PATIENCE: Duration = Duration::from_mins(1);
 
 /// How a process is to be started.
 #[derive(Clone)]
@@ -185,7 +185,7 @@ impl Broker {
 
     /// Everything said so far.
     pub fn said(&self) -> String {
-        self.said.lock().unwrap().iter().map(|(_, line)| format!("{line}\n")).collect()
+        lines(self.said.lock().unwrap().iter())
     }
 
     /// The log lines so far, each of which must be JSON.
@@ -273,10 +273,13 @@ impl Broker {
             reader.join().unwrap();
         }
         let said = self.said.lock().unwrap();
-        let of =
-            |name| said.iter().filter(|(stream, _)| *stream == name).map(|(_, line)| format!("{line}\n")).collect();
+        let of = |name| lines(said.iter().filter(|(stream, _)| *stream == name));
         Ended { code: status.code(), stdout: of("out"), stderr: of("err") }
     }
+}
+
+fn lines<'a>(said: impl Iterator<Item = &'a (&'static str, String)>) -> String {
+    said.flat_map(|(_, line)| [line, "\n"]).collect()
 }
 
 impl Drop for Broker {

@@ -1,5 +1,6 @@
 //! A client of the broker that Amazon's own signer signs for.
 
+use std::fmt::Write as _;
 use std::sync::OnceLock;
 use std::time::{Duration, SystemTime};
 
@@ -50,7 +51,6 @@ impl Answer {
 }
 
 /// One pool of connections that stay open, as an SDK's.
-#[expect(clippy::disallowed_methods, reason = "the client of a test fetches nothing for anybody")]
 pub fn http() -> reqwest::Client {
     reqwest::Client::builder().timeout(TIMEOUT).no_proxy().build().unwrap()
 }
@@ -95,12 +95,16 @@ impl Signed {
         self
     }
 
+    pub fn header(&self, name: &str) -> &str {
+        self.headers[name].to_str().unwrap()
+    }
+
     /// The request as it goes over the wire.
     pub fn bytes(&self) -> Vec<u8> {
         let host = self.url.trim_start_matches("http://");
         let mut head = format!("POST / HTTP/1.1\r\nhost: {host}\r\ncontent-length: {}\r\n", self.body.len());
         for (name, value) in &self.headers {
-            head.push_str(&format!("{name}: {}\r\n", value.to_str().unwrap()));
+            write!(head, "{name}: {}\r\n", value.to_str().unwrap()).unwrap();
         }
         format!("{head}\r\n{}", self.body).into_bytes()
     }
@@ -176,6 +180,12 @@ impl Client {
 
 fn token_input(pool: &str, user: &str) -> Value {
     json!({ "IdentityPoolId": pool, "Logins": { PROVIDER: user } })
+}
+
+/// So many bytes that say nothing.
+pub async fn send_blanks(url: &str, length: usize) -> Answer {
+    let request = shared().post(url).header("x-amz-target", "AWSCognitoIdentityService.GetId");
+    answer(request.body(" ".repeat(length)).send().await.unwrap()).await.unwrap()
 }
 
 /// A call that nobody signed.

@@ -56,7 +56,6 @@ async fn every_acknowledged_registration_survives_ten_kills_and_none_is_there_tw
         assert_eq!(Some(unique_part(identity)), stored.get(user).map(String::as_str), "{user}");
     }
     assert_eq!(orphans(&url).await, (0, 0));
-    println!("{} acknowledged, {} stored", all.len(), stored.len());
 }
 
 fn unique_part(identity: &str) -> &str {
@@ -96,7 +95,7 @@ async fn register_until(
     }
     let began = Instant::now();
     while acknowledged.load(Ordering::SeqCst) < ACKNOWLEDGED {
-        assert!(began.elapsed() < Duration::from_secs(60), "{acknowledged:?} acknowledged");
+        assert!(began.elapsed() < Duration::from_mins(1), "{acknowledged:?} acknowledged");
         tokio::time::sleep(Duration::from_millis(1)).await;
     }
     strike();

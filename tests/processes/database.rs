@@ -1,6 +1,7 @@
 //! Databases for brokers: on one throw-away server that concurrent tests share, or on one of a test's own.
 
 use std::collections::HashMap;
+use std::fmt::Write as _;
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicU32, Ordering};
@@ -191,7 +192,7 @@ pub async fn checksum(url: &str) -> String {
     for table in tables {
         let query = format!("select coalesce(md5(string_agg(t::text, '|' order by t::text)), '') from {table} t");
         let sum: String = sqlx::query_scalar(AssertSqlSafe(query)).fetch_one(&mut conn).await.unwrap();
-        sums.push_str(&format!("{table} {sum}\n"));
+        writeln!(sums, "{table} {sum}").unwrap();
     }
     sums
 }

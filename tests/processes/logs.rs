@@ -1,1 +1,146 @@
-//! To come.
+//! What operators read: log lines with the ids of requests and without a secret, and metrics that name nobody.
+
+use std::collections::BTreeSet;
+
+use serde_json::{Value, json};
+
+use crate::broker::{Broker, Launch, MASTER_KEY};
+use crate::client::{self, Client};
+use crate::database::Database;
+use crate::proxy::Proxy;
+
+const SECRET: &str = "wJalrXUtnFEMI/K7MDENG+bPxRfiCYEXAMPLEKEY";
+
+/// One of everything: successes, refusals of each kind, a user, a guest. Gives the request ids of the refusals.
+async fn use_it(broker: &Broker, client: &Client) -> (String, String, Vec<String>) {
+    let url = &broker.url;
+    let pool = client.create_pool(url).await;
+    let alice = client.identity(url, &pool, "alice@example.com").await;
+    assert_eq!(client::get_id(url, &pool).await.status, 200);
+    let absent = json!({ "IdentityPoolId": "us-east-1:00000000-0000-4000-8000-000000000000" });
+    let login = json!({ "IdentityPoolId": pool, "Logins": { "nobody.example.com": "alice@example.com" } });
+    let refusals = [
+        Client::new("AKIADEVELOPERNUMBER1", "wrong").token(url, &pool, "alice@example.com").await,
+        Client::new("AKIANOBODYKNOWSTHIS1", SECRET).token(url, &pool, "alice@example.com").await,
+        client.call(url, "DescribeIdentityPool", &absent).await,
+        client.call(url, "GetOpenIdTokenForDeveloperIdentity", &login).await,
+        client.call(url, "ListIdentityPools", &json!({ "MaxResults": -1 })).await,
+        client.call(url, "NoSuchOperation", &json!({})).await,
+        client::call_unsigned(url, "ListIdentityPools", &json!({ "MaxResults": 1 })).await,
+        client::call_unsigned(
+            url,
+            "GetId",
+            &json!({ "IdentityPoolId": pool, "Logins": { "a.example": "eyJh.eyJi.c" } }),
+        )
+        .await,
+    ];
+    let mut ids = Vec::new();
+    for refusal in refusals {
+        assert_eq!(refusal.status, 400, "{refusal:?}");
+        ids.push(refusal.header("x-amzn-requestid").to_owned());
+    }
+    assert_eq!(ids.iter().collect::<BTreeSet<_>>().len(), ids.len());
+    (pool, alice, ids)
+}
+
+#[tokio::test]
+async fn log_lines_are_json_with_request_ids_and_never_hold_a_secret() {
+    let (database, client) = Database::with_developer().await;
+    let proxy = Proxy::start(&database.server).await;
+    let broker = Launch::serve(&proxy.url(&database.url)).env("SYMBOLON__TELEMETRY__LOG_LEVEL", "trace").start().await;
+    let (pool, _, refused) = use_it(&broker, &client).await;
+    let token = client.token(&broker.url, &pool, "bob").await.member("Token");
+    let request = client.token_request(&broker.url, &pool, "carol");
+    let signature = request.header("authorization").rsplit_once("Signature=").unwrap().1.to_owned();
+    client.send(&request).await.unwrap().member("Token");
+    // Failures are logged whole, and still without secrets.
+    proxy.strike_all_dumb();
+    let failed = client.token(&broker.url, &pool, "dave").await;
+    failed.is_internal_error();
+    proxy.recover();
+
+    let lines = broker.log();
+    assert!(lines.len() > 40, "{} lines at level trace", lines.len());
+    for line in &lines {
+        for member in ["timestamp", "level", "target"] {
+            assert!(line[member].is_string(), "{line}");
+        }
+    }
+    let of = |id: &str| -> Vec<&Value> { lines.iter().filter(|line| line["request_id"] == id).collect() };
+    for id in &refused {
+        let [line] = of(id)[..] else { panic!("{id}: {:?}", of(id)) };
+        assert_eq!(line["message"], "request refused", "{line}");
+        assert!(line["exception"].as_str().unwrap().ends_with("Exception"), "{line}");
+    }
+    let [line] = of(failed.header("x-amzn-requestid"))[..] else { panic!("the failure is not logged") };
+    assert_eq!((line["level"].as_str(), line["exception"].as_str()), (Some("ERROR"), Some("InternalErrorException")));
+    assert!(line["cause"].as_str().is_some_and(|cause| !cause.is_empty()), "{line}");
+
+    let said = broker.stop().await.stderr;
+    let (_, last_part) = token.rsplit_once('.').unwrap();
+    for (what, secret) in [
+        ("the secret of the access key", SECRET),
+        ("a token", "eyJ"),
+        ("a token's signature", last_part),
+        ("a request's signature", &signature),
+        ("signatures", "Signature="),
+        ("the database's password", "s3cret-of-the-database"),
+        ("the master key", MASTER_KEY),
+    ] {
+        let line = said.lines().find(|line| line.contains(secret));
+        assert!(line.is_none(), "{what} is in the log: {line:?}");
+    }
+}
+
+#[tokio::test]
+async fn a_secret_in_the_configuration_is_not_told_when_that_is_refused() {
+    let serve = Launch::serve("postgres://symbolon:s3cret-of-the-database@127.0.0.1:notaport/x");
+    let mut all = String::new();
+    for refused in [
+        serve.clone(),
+        serve.clone().env("SYMBOLON_MASTER_KEY", format!("{MASTER_KEY},{MASTER_KEY}")),
+        serve.clone().env("SYMBOLON_MASTER_KEY", format!("{MASTER_KEY}x")),
+        serve.env("SYMBOLON__DATABASE__POOL_SIZE", "many"),
+    ] {
+        let ended = refused.run().await;
+        assert_eq!(ended.code, Some(3), "{ended:?}");
+        all.push_str(&ended.stderr);
+    }
+    assert!(!all.contains("s3cret-of-the-database") && !all.contains(MASTER_KEY), "{all}");
+}
+
+#[tokio::test]
+async fn metrics_have_the_documented_names_and_no_ones_name_in_a_label() {
+    let (database, client) = Database::with_developer().await;
+    let broker = Launch::serve(&database.url).start().await;
+    let (pool, alice, _) = use_it(&broker, &client).await;
+    let answer = broker.ask("/metrics").await;
+    assert_eq!(answer.status, 200);
+    assert!(answer.header("content-type").starts_with("text/plain; version=0.0.4"), "{answer:?}");
+    let text = answer.text;
+    for line in [
+        r#"symbolon_requests_total{operation="GetOpenIdTokenForDeveloperIdentity",code="OK"} 1"#,
+        r#"symbolon_requests_total{operation="DescribeIdentityPool",code="ResourceNotFoundException"} 1"#,
+        r#"symbolon_requests_total{operation="Unknown",code="UnknownOperationException"} 1"#,
+        r#"symbolon_request_duration_seconds_count{operation="GetId"} 2"#,
+        r#"symbolon_tokens_issued_total{flow="developer"} 1"#,
+        r#"symbolon_identities_created_total{kind="developer"} 1"#,
+        r#"symbolon_identities_created_total{kind="guest"} 1"#,
+        r#"symbolon_denials_total{reason="invalid_signature"} 1"#,
+        r#"symbolon_denials_total{reason="unknown_access_key"} 1"#,
+        r#"symbolon_denials_total{reason="missing_signature"} 1"#,
+        r#"symbolon_signing_key_age_seconds{state="active"}"#,
+        r#"symbolon_signing_key_age_seconds{state="next"}"#,
+        "symbolon_signing_key_next_transition_timestamp_seconds ",
+        r#"symbolon_db_pool_connections{state="idle"}"#,
+        r#"symbolon_db_pool_connections{state="used"} "#,
+        concat!(r#"symbolon_build_info{version=""#, env!("CARGO_PKG_VERSION"), r#""} 1"#),
+    ] {
+        assert!(text.lines().any(|found| found.starts_with(line)), "{line} is not in\n{text}");
+    }
+    let (_, pool_uuid) = pool.split_once(':').unwrap();
+    let (_, alice_uuid) = alice.split_once(':').unwrap();
+    for name in [pool_uuid, alice_uuid, "alice", "AKIADEVELOPER", "123456789012", "login.example.com", "127.0.0.1"] {
+        assert!(!text.contains(name), "{name} is in\n{text}");
+    }
+}

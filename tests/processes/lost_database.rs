@@ -111,6 +111,21 @@ async fn dev_restarts_its_database_when_that_is_killed() {
     assert!(ended.stderr.contains("the private Postgres ended; restarting it"), "{}", ended.stderr);
 }
 
+#[tokio::test]
+async fn dev_gives_up_with_a_message_on_a_database_that_ends_again_and_again() {
+    let dir = public_dir();
+    let broker = Launch::dev(&dir.path().join("data")).arg("--ephemeral").start().await;
+    for restart in 0..4 {
+        broker.until("it runs again", async || broker.said().matches("runs again").count() == restart).await;
+        kill(postmaster(&broker), Signal::SIGKILL).unwrap();
+    }
+    let ended = broker.end_within(Duration::from_secs(30)).await;
+    assert_eq!(ended.code, Some(4), "{}", ended.stderr);
+    // With the end of the server's log behind it.
+    let complaint = ended.complaint().lines().next().unwrap_or_default();
+    assert!(complaint.contains("the private Postgres ends again and again"), "{complaint}");
+}
+
 /// The server that this broker started: its child.
 fn postmaster(broker: &Broker) -> Pid {
     let processes = std::fs::read_dir("/proc").unwrap().flatten();

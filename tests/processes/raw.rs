@@ -74,10 +74,20 @@ impl Raw {
         }
     }
 
+    /// Whether the server closes the connection within this time.
+    pub async fn ended_within(&mut self, limit: Duration) -> bool {
+        let end = async { while self.read_some().await.is_ok() {} };
+        timeout(limit, end).await.is_ok()
+    }
+
+    /// What the server said that was not asked for as a response.
+    pub fn said(&self) -> String {
+        String::from_utf8_lossy(&self.pending).into_owned()
+    }
+
     /// Waits until the server has closed the connection.
     pub async fn closed(&mut self) {
-        let end = async { while self.read_some().await.is_ok() {} };
-        timeout(PATIENCE, end).await.expect("the server keeps the connection open");
+        assert!(self.ended_within(PATIENCE).await, "the server keeps the connection open");
     }
 }
 

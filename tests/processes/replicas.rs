@@ -29,7 +29,6 @@ async fn all_callers_of_a_new_user_get_one_identity_whichever_replica_they_ask()
     let pool = client.create_pool(&one.url).await;
     let urls = [one.url.clone(), other.url.clone()];
 
-    let began = Instant::now();
     let client = Arc::new(client);
     let mut workers = JoinSet::new();
     for worker in 0..AT_ONCE {
@@ -43,7 +42,6 @@ async fn all_callers_of_a_new_user_get_one_identity_whichever_replica_they_ask()
         });
     }
     let identities: BTreeMap<String, String> = workers.join_all().await.into_iter().flatten().collect();
-    println!("{} requests in {:?}", USERS * CALLERS, began.elapsed());
 
     assert_eq!(identities.len(), USERS);
     assert_eq!(identities.values().collect::<BTreeSet<_>>().len(), USERS);

@@ -7,6 +7,8 @@ use super::super::json::read;
 use super::super::model::Member;
 use super::super::shapes::{OPERATIONS, input_of};
 use super::*;
+use crate::cognito::json::Malformed;
+use crate::cognito::types::{check_types, normalize};
 
 const ID: &str = "us-east-1:157d6171-ee1b-c968-98c2-0123456789ab";
 const ROLE: &str = "arn:aws:iam::123456789012:role/r";
