@@ -37,7 +37,7 @@ async fn a_configuration_that_cannot_work_is_told_field_by_field() {
     serve().env("SYMBOLON__REGIONS", "us-east-1,Mars").run().await.told(3, &["regions", "\"Mars\""]);
     serve().env("SYMBOLON__ISSUER__ALGORITHM", "HS256").run().await.told(3, &["issuer.algorithm", "HS256", "ES256"]);
     serve().env("SYMBOLON_CONFIG", "/no/such/file").run().await.told(3, &["/no/such/file", "does not exist"]);
-    serve().env("DATABASE_URL", "mysql://x").run().await.told(3, &["database.url", "postgres://user@host"]);
+    serve().env("DATABASE_URL", "mysql://x").run().await.told(3, &["database.url", "postgres://user:password@host"]);
 
     let two = serve().env("SYMBOLON__SEVER__LISTEN", "x").env("SYMBOLON__LIMITS__MAX_CONECTIONS", "1").run().await;
     assert_eq!(two.code, Some(3));
