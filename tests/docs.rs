@@ -5,10 +5,12 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::io::{BufRead as _, BufReader};
 use std::net::TcpListener;
+use std::os::unix::process::CommandExt as _;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
+use std::time::{Duration, Instant};
 
-use nix::sys::signal::{Signal, kill};
+use nix::sys::signal::{Signal, kill, killpg};
 use nix::unistd::Pid;
 use regex::Regex;
 use symbolon::cognito::shapes::OPERATIONS;
@@ -255,13 +257,34 @@ fn free_port() -> u16 {
 
 /// The script with each of these ports replaced by a free one.
 fn on_free_ports(script: &str, ports: &[u16]) -> String {
-    ports.iter().fold(script.to_owned(), |script, port| script.replace(&port.to_string(), &free_port().to_string()))
+    let free: BTreeMap<String, u16> = ports.iter().map(|port| (format!(":{port}"), free_port())).collect();
+    let port = Regex::new(r":\d{4,5}\b").unwrap();
+    let replaced = |found: &regex::Captures<'_>| match free.get(&found[0]) {
+        Some(free) => format!(":{free}"),
+        None => found[0].to_owned(),
+    };
+    port.replace_all(script, replaced).into_owned()
 }
 
+/// Runs a shell to its end, which must be a good one, and within two minutes: scripts wait for brokers in loops.
 fn run(mut command: Command) {
-    let output = command.output().unwrap();
-    let (out, err) = (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
-    assert!(output.status.success(), "{}\n{out}\n{err}", output.status);
+    let folder = tempfile::tempdir().unwrap();
+    let log = folder.path().join("log");
+    let file = fs::File::create(&log).unwrap();
+    command.stdout(file.try_clone().unwrap()).stderr(file).process_group(0);
+    let mut child = command.spawn().unwrap();
+    let began = Instant::now();
+    let status = loop {
+        match child.try_wait().unwrap() {
+            Some(status) => break Some(status),
+            None if began.elapsed() > Duration::from_mins(2) => break None,
+            None => std::thread::sleep(Duration::from_millis(50)),
+        }
+    };
+    // What it left in the background ends with it.
+    let _ = killpg(Pid::from_raw(child.id().cast_signed()), Signal::SIGTERM);
+    let said = fs::read_to_string(&log).unwrap();
+    assert!(status.is_some_and(|status| status.success()), "{status:?}\n{said}");
 }
 
 struct Dev(Child);

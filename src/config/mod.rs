@@ -148,7 +148,7 @@ pub struct Tokens {
 
 /// The signing keys' schedule.
 #[derive(Clone, Debug, Deserialize)]
-#[expect(missing_docs, reason = "described in defaults.toml and docs/key-rotation.md")]
+#[expect(missing_docs, reason = "described in defaults.toml and docs/explanation/keys.md")]
 pub struct Keys {
     #[serde(deserialize_with = "seconds")]
     pub rotation_period: Duration,
