@@ -245,8 +245,7 @@ async fn who_does_not_sign_as_agreed_is_told_why() {
     {
         sent(&broker, call(&developer), &[]).await.is_exception(400, "InvalidSignatureException", mismatch);
     }
-    let other_body = with(unsigned("ListIdentityPools", r#"{"MaxResults":2}"#), &[]);
-    let (mut forged, signed) = (other_body, call(&developer));
+    let (mut forged, signed) = (unsigned("ListIdentityPools", r#"{"MaxResults":2}"#), call(&developer));
     *forged.headers_mut() = signed.headers().clone();
     sent(&broker, forged, &[]).await.is_exception(400, "InvalidSignatureException", mismatch);
     let target = ("x-amz-target", "AWSCognitoIdentityService.CreateIdentityPool");
@@ -255,10 +254,13 @@ async fn who_does_not_sign_as_agreed_is_told_why() {
     let region = "Credential should be scoped to a valid region. This endpoint serves: us-east-1, eu-west-1.";
     let answer = sent(&broker, call(&developer.in_region("ap-south-1")), &[]).await;
     answer.is_exception(400, "InvalidSignatureException", region);
-    let partial =
-        ("authorization", "AWS4-HMAC-SHA256 Credential=AKIA/20260101/us-east-1/cognito-identity/aws4_request");
-    let answer = sent(&broker, call(&developer), &[partial]).await;
-    answer.is_exception(400, "IncompleteSignatureException", "");
+    let partial = "AWS4-HMAC-SHA256 Credential=AKIA/20260101/us-east-1/cognito-identity/aws4_request";
+    let incomplete = format!(
+        "Authorization header requires 'Signature' parameter. Authorization header requires 'SignedHeaders' parameter. \
+         Authorization={partial}"
+    );
+    let answer = sent(&broker, call(&developer), &[("authorization", partial)]).await;
+    answer.is_exception(400, "IncompleteSignatureException", &incomplete);
     // A bad body is not read before the signature holds, and is then.
     for (developer, exception) in [(&nobody, "UnrecognizedClientException"), (&developer, "SerializationException")] {
         let answer = sent(&broker, developer.sign("ListIdentityPools", "{"), &[]).await;
