@@ -3,16 +3,19 @@
 
 mod answers;
 mod client;
+mod dev_mode;
 mod harness;
 mod identities;
 mod keys;
 mod long_ids;
 mod merges;
 mod migrations;
+mod openid;
 mod page_tokens;
 mod pools;
 mod races;
 mod replicas;
+mod router;
 mod shown;
 mod spread;
 mod sweep;

@@ -126,17 +126,21 @@ async fn a_key_made_elsewhere_works_at_once_though_it_was_refused_a_moment_ago()
 #[tokio::test]
 async fn a_secret_changed_elsewhere_works_at_once_and_the_old_one_no_longer_than_until_the_next_poll() {
     let (broker, _other, pool) = warm().await;
-    let (old, new) = (broker.developer(1), broker.developer(1).with_key(key_id(1).as_str(), "new"));
     let mut conn = broker.db.conn().await;
-    let secret = Secret::new("new");
-    assert!(
-        AccessKey::set_secret(&mut conn, &harness::seal(), &key_id(1), &harness::account(1), &secret).await.unwrap()
-    );
-    new.token(&pool, "user").await.ok();
-    broker.poll().await;
-    let refused = old.token(&pool, "user").await;
-    assert_eq!(refused.exception(), "InvalidSignatureException", "{refused:?}");
-    new.token(&pool, "user").await.ok();
+    let mut old = broker.developer(1);
+    for (secret, used_before_the_poll) in [("second", false), ("third", true)] {
+        let new = old.with_key(key_id(1).as_str(), secret);
+        let (id, secret) = (key_id(1), Secret::new(secret));
+        assert!(AccessKey::set_secret(&mut conn, &harness::seal(), &id, &new.account, &secret).await.unwrap());
+        if used_before_the_poll {
+            new.token(&pool, "user").await.ok();
+        }
+        broker.poll().await;
+        let refused = old.token(&pool, "user").await;
+        assert_eq!(refused.exception(), "InvalidSignatureException", "{refused:?}");
+        new.token(&pool, "user").await.ok();
+        old = new;
+    }
 }
 
 #[tokio::test]

@@ -120,5 +120,5 @@ fn version(uuid: &str) -> usize {
 
 #[expect(clippy::disallowed_methods, reason = "dates in answers are compared with the real clock")]
 fn now() -> f64 {
-    OffsetDateTime::now_utc().unix_timestamp() as f64
+    f64::from(u32::try_from(OffsetDateTime::now_utc().unix_timestamp()).unwrap())
 }
