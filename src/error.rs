@@ -102,7 +102,7 @@ pub enum Error {
     #[error("no signing key: {0}")]
     CannotSign(&'static str),
     /// The database failed, or could not be reached in time.
-    #[error("database: {0}")]
+    #[error("database: {}", database_text(.0))]
     Database(#[from] sqlx::Error),
     /// A defect or a broken machine. Logged whole, shown bare.
     #[error("internal: {0}")]
@@ -113,6 +113,19 @@ impl Error {
     /// An [`Error::Internal`] with a reason for the log.
     pub fn internal(reason: impl Into<Box<dyn StdError + Send + Sync>>) -> Self {
         Self::Internal(reason.into())
+    }
+}
+
+/// A database error in the server's words and its SQLSTATE; the driver adds lines of the server's source.
+#[must_use]
+pub fn database_text(error: &sqlx::Error) -> String {
+    match error {
+        sqlx::Error::Database(error) => match error.code() {
+            Some(code) => format!("{} (SQLSTATE {code})", error.message()),
+            None => error.message().to_owned(),
+        },
+        sqlx::Error::PoolTimedOut => "no connection became free within database.acquire_timeout".to_owned(),
+        error => error.to_string(),
     }
 }
 

@@ -14,7 +14,11 @@ const DURATIONS: [f64; 14] =
 /// Sends log lines to stderr, as JSON or as text. Does nothing if logs go somewhere already.
 pub fn log(telemetry: &Telemetry) {
     let filter = EnvFilter::try_new(&telemetry.log_level).unwrap_or_else(|_| EnvFilter::new("info"));
-    let lines = tracing_subscriber::fmt().with_env_filter(filter).with_writer(io::stderr);
+    let lines = tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_writer(io::stderr)
+        // By default a line that cannot be written is complained of on stderr, with a panic if that is what is broken.
+        .log_internal_errors(false);
     // Fails only where a test has set up its own.
     let _ = match telemetry.log_format {
         LogFormat::Json => lines.json().flatten_event(true).try_init(),

@@ -28,6 +28,12 @@ const HOUSEKEEPING: Duration = Duration::from_secs(30);
 /// How long one round of that may take.
 const MAX_HOUSEKEEPING: Duration = Duration::from_mins(5);
 
+/// Of `server.drain_timeout`, the part that is for the end of background work and the last writes.
+const AFTER_REQUESTS: Duration = Duration::from_secs(2);
+
+/// Before background work that panicked is begun anew.
+const RESTART_PAUSE: Duration = Duration::from_secs(1);
+
 /// The two listeners, bound before anything else, so that a taken port is known at once.
 #[derive(Debug)]
 pub struct Listeners {
@@ -122,26 +128,35 @@ pub async fn run(app: Arc<App>, listeners: Listeners, stop: impl Future<Output =
     let metrics = telemetry::metrics().map_err(|error| Failure::plain(error.to_string()))?;
     let upkeep = metrics.clone();
     let server = &app.config.server;
+    // Of the time to end in, the last part is for what comes after the requests.
+    let for_requests = server.drain_timeout.saturating_sub(server.drain_delay + AFTER_REQUESTS).max(AFTER_REQUESTS);
     let patience = Patience {
         header_timeout: server.header_timeout,
-        drain_timeout: server.drain_timeout,
+        write_timeout: server.request_timeout,
+        drain_timeout: for_requests,
         max_connections: usize::try_from(app.config.limits.max_connections).unwrap_or(usize::MAX),
     };
+    let for_admin = Patience { drain_timeout: AFTER_REQUESTS / 4, ..patience };
     let (public_address, admin_address) = (listeners.public_address()?, listeners.admin_address()?);
     let closing = CancellationToken::new();
     let ending = CancellationToken::new();
-    let tasks = TaskTracker::new();
-    tasks.spawn(listener::serve(listeners.public, http::router(&app), patience, closing.clone()));
-    let admin = tokio::spawn(listener::serve(listeners.admin, admin::router(&app, metrics), patience, ending.clone()));
+    let public = tokio::spawn(listener::serve(listeners.public, http::router(&app), patience, closing.clone()));
+    let admin = tokio::spawn(listener::serve(listeners.admin, admin::router(&app, metrics), for_admin, ending.clone()));
     let background = TaskTracker::new();
-    background.spawn({
+    background.spawn(keep_running("the key ring", ending.clone(), {
         let (app, ending) = (Arc::clone(&app), ending.clone());
-        async move { app.ring.run(&app.db, &app.seal, ending).await }
-    });
-    background.spawn({
+        move || {
+            let (app, ending) = (Arc::clone(&app), ending.clone());
+            async move { app.ring.run(&app.db, &app.seal, ending).await }
+        }
+    }));
+    background.spawn(keep_running("housekeeping", ending.clone(), {
         let (app, ending) = (Arc::clone(&app), ending.clone());
-        async move { keep_house(&app, ending, || upkeep.run_upkeep()).await }
-    });
+        move || {
+            let (app, ending, upkeep) = (Arc::clone(&app), ending.clone(), upkeep.clone());
+            async move { keep_house(&app, ending, || upkeep.run_upkeep()).await }
+        }
+    }));
     tracing::info!(listen = %public_address, admin = %admin_address, issuer = app.ring.policy().issuer, "serving");
 
     stop.await;
@@ -150,18 +165,36 @@ pub async fn run(app: Arc<App>, listeners: Listeners, stop: impl Future<Output =
     // Whoever watches readiness gets time to send requests elsewhere.
     tokio::time::sleep(server.drain_delay).await;
     closing.cancel();
-    tasks.close();
-    tasks.wait().await;
+    let _ = public.await;
     ending.cancel();
     background.close();
-    background.wait().await;
-    let _ = admin.await;
-    if let Err(error) = app.write_uses().await {
-        tracing::warn!(%error, "the last uses of access keys were not written");
+    let rest = async {
+        background.wait().await;
+        let _ = admin.await;
+        if let Err(error) = app.write_uses().await {
+            tracing::warn!(%error, "the last uses of access keys were not written");
+        }
+        app.db.close().await;
+    };
+    if tokio::time::timeout(AFTER_REQUESTS, rest).await.is_err() {
+        tracing::warn!("background work did not end in time, and is cut off");
     }
-    app.db.close().await;
     tracing::info!("stopped");
     Ok(())
+}
+
+/// Runs a task until it ends by itself, which it does once `ending` begins. If it panics, it is begun anew.
+async fn keep_running<F>(name: &'static str, ending: CancellationToken, task: impl Fn() -> F)
+where
+    F: Future<Output = ()> + Send + 'static,
+{
+    while let Err(error) = tokio::spawn(task()).await {
+        tracing::error!(%error, "{name} failed; it is begun anew");
+        tokio::select! {
+            () = ending.cancelled() => return,
+            () = tokio::time::sleep(RESTART_PAUSE) => {}
+        }
+    }
 }
 
 /// Work that no request waits for.
@@ -182,8 +215,12 @@ async fn keep_house(app: &App, ending: CancellationToken, upkeep: impl Fn()) {
             }
             Ok(())
         };
-        // A server that falls silent must not keep us from trying again.
-        let done = tokio::time::timeout(MAX_HOUSEKEEPING, work).await;
+        // A server that falls silent must not keep us from trying again, nor a long sweep from ending: each of its
+        // batches is a transaction of its own.
+        let done = tokio::select! {
+            () = ending.cancelled() => return,
+            done = tokio::time::timeout(MAX_HOUSEKEEPING, work) => done,
+        };
         if let Err(error) = done.unwrap_or_else(|_| Err(Error::internal("it took too long"))) {
             tracing::warn!(%error, "housekeeping failed; it will be tried again");
         }

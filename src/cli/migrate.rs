@@ -7,6 +7,7 @@ use serde::Serialize;
 use super::session::Session;
 use super::{Failure, Output, print};
 use crate::db;
+use crate::error::Error;
 
 /// Options of `symbolon migrate`.
 #[derive(Debug, clap::Args)]
@@ -34,13 +35,26 @@ struct Migration {
     applied: bool,
 }
 
+/// The one mistake that is made again and again: migrating as the role that the broker runs as.
+fn with_remedy(error: Error) -> Failure {
+    let denied =
+        matches!(&error, Error::Database(sqlx::Error::Database(error)) if error.code().as_deref() == Some("42501"));
+    let mut failure = Failure::from(error);
+    if denied {
+        failure
+            .message
+            .push_str("; migrate as the role that owns the tables (symbolon_owner in deploy/postgres/roles.sql)");
+    }
+    failure
+}
+
 /// Runs the command.
 ///
 /// # Errors
 /// If the database cannot be reached, or a migration fails.
 pub async fn run(session: Session, args: Args) -> Result<(), Failure> {
     let (_, db, mut conn) = session.database().await?;
-    let applied_now = if args.status { 0 } else { db::migrate(&db).await? };
+    let applied_now = if args.status { 0 } else { db::migrate(&db).await.map_err(with_remedy)? };
     let migrations = db::migrations(&mut conn)
         .await?
         .into_iter()

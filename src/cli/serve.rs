@@ -1,15 +1,19 @@
 //! `symbolon serve`: the broker against an existing database.
 
 use std::net::SocketAddr;
+use std::pin::pin;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use sqlx::postgres::PgConnection;
 
 use super::session::{self, Session};
 use super::{Failure, broker};
+use crate::app::App;
 use crate::config::Config;
 use crate::db::{self, Db};
 use crate::installation::{self, Installation, Kind, SealState};
+use crate::seal::Seal;
 use crate::telemetry;
 use crate::tenants::AccessKey;
 
@@ -38,8 +42,17 @@ pub async fn run(session: Session, args: Args) -> Result<(), Failure> {
         tracing::warn!(problem, "keys.allow_unsafe waives a bound: verifiers may notice rotations");
     }
     let seal = session::load_master_keys(&config.seal)?;
-    let stop = broker::termination()?;
+    let mut stop = pin!(broker::termination()?);
     let listeners = broker::Listeners::bind(config.server.listen, config.server.admin_listen).await?;
+    tokio::select! {
+        // Also while the database is waited for.
+        () = &mut stop => Ok(()),
+        app = prepare(config, seal) => broker::run(app?, listeners, stop).await,
+    }
+}
+
+/// The broker, once its database is there, and is its own.
+async fn prepare(config: Config, seal: Seal) -> Result<Arc<App>, Failure> {
     let db = session::open(&config)?;
     let mut conn = wait_for(&db, config.database.start_timeout).await?;
     if config.database.migrate_on_start {
@@ -48,8 +61,7 @@ pub async fn run(session: Session, args: Args) -> Result<(), Failure> {
     session::check_schema(&db::schema(&mut conn).await?)?;
     let found = installation(&mut conn, &config, &seal).await?;
     drop(conn);
-    let app = broker::build(config, db, seal, &found, false).await?;
-    broker::run(app, listeners, stop).await
+    broker::build(config, db, seal, &found, false).await
 }
 
 /// How long one attempt to connect may take.
@@ -85,11 +97,7 @@ async fn wait_for(db: &Db, patience: Duration) -> Result<PgConnection, Failure> 
 }
 
 /// The installation, made if the database has none; refused if it is another issuer's, or holds dev mode's keys.
-async fn installation(
-    conn: &mut PgConnection,
-    config: &Config,
-    seal: &crate::seal::Seal,
-) -> Result<Installation, Failure> {
+async fn installation(conn: &mut PgConnection, config: &Config, seal: &Seal) -> Result<Installation, Failure> {
     let issuer = &config.issuer.url;
     let found = match Installation::find(conn).await? {
         Some(found) => found,

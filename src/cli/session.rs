@@ -10,6 +10,7 @@ use sqlx::postgres::PgConnection;
 use super::Failure;
 use crate::config::{Config, Environment, SealSource, Sources};
 use crate::db::{self, Db, Schema};
+use crate::error::database_text;
 use crate::installation::{self, SealState};
 use crate::seal::Seal;
 
@@ -112,7 +113,13 @@ pub fn open(config: &Config) -> Result<Db, Failure> {
 /// A database that does not answer, in one line.
 #[must_use]
 pub fn unreachable_database(error: &sqlx::Error) -> Failure {
-    Failure::new(4, format!("cannot connect to the database: {error}; check DATABASE_URL and that the server runs"))
+    Failure::new(
+        4,
+        format!(
+            "cannot connect to the database: {}; check DATABASE_URL and that the server runs",
+            database_text(error)
+        ),
+    )
 }
 
 /// Refuses schemas that this binary must not work with.

@@ -140,13 +140,13 @@ async fn make_dev_key(
     let secret = Secret::new(access_key::DEV_SECRET);
     let key = RememberedKey::new(UsableKey { id: id.clone(), account_id: account_id.clone(), secret: secret.clone() });
     presented.verify(&key.signing_key(presented), body)?;
-    let made = retry!(app.db, |conn| {
+    let usable = retry!(app.db, |conn| {
         let mut tx = sqlx::Connection::begin(conn).await?;
         Tenant::create(&mut tx, &account_id, &format!("dev {account_id}")).await?;
-        let made = AccessKey::create(&mut tx, &app.seal, id, &account_id, &secret).await?;
+        AccessKey::create(&mut tx, &app.seal, id, &account_id, &secret).await?;
         tx.commit().await?;
-        // Not made and not usable: somebody disabled it.
-        Ok(made || AccessKey::usable(&mut *conn, &app.seal, id).await?.is_some())
+        // Not usable even so: somebody disabled it, or its tenant.
+        Ok(AccessKey::usable(&mut *conn, &app.seal, id).await?.is_some())
     })?;
-    if made { Ok(Arc::new(key)) } else { Err(Refusal::UnknownKey.into()) }
+    if usable { Ok(Arc::new(key)) } else { Err(Refusal::UnknownKey.into()) }
 }

@@ -199,7 +199,7 @@ where
     O: Serialize,
     F: Future<Output = Result<O>>,
 {
-    origin::check(&call.app.config.dev, &call.parts.headers)?;
+    origin::check(call.app, &call.parts.headers)?;
     let caller = caller::authenticate(call.app, call.parts, call.body).await?;
     let input = input(call)?;
     serialize(&function(call.app, caller, input).await?)

@@ -3,14 +3,15 @@
 use axum::http::{HeaderMap, header};
 
 use super::fault::Fault;
-use crate::config;
+use crate::app::App;
 
 /// Refuses a signed request that a browser page of a foreign origin sent, while anyone knows the credentials.
 ///
 /// # Errors
 /// The refusal, as the wire has it.
-pub fn check(dev: &config::Dev, headers: &HeaderMap) -> Result<(), Fault> {
-    if !dev.allow_dev_credentials {
+pub fn check(app: &App, headers: &HeaderMap) -> Result<(), Fault> {
+    let dev = &app.config.dev;
+    if !(app.makes_dev_keys || dev.allow_dev_credentials) {
         return Ok(());
     }
     let mut origins = headers.get_all(header::ORIGIN).iter().map(|origin| origin.to_str().unwrap_or("?"));

@@ -262,8 +262,8 @@ impl Config {
     /// # Errors
     /// Every problem found, together.
     pub fn load(sources: &Sources<'_>) -> Result<Self, Problems> {
-        let config = Self::read(sources)?;
-        let problems = rules::check(&config);
+        let (config, mut problems) = Self::assemble(sources)?;
+        problems.extend(rules::check(&config));
         if problems.is_empty() { Ok(config) } else { Err(Problems(problems)) }
     }
 
@@ -272,6 +272,12 @@ impl Config {
     /// # Errors
     /// Unknown fields and values of a wrong type, all together.
     pub fn read(sources: &Sources<'_>) -> Result<Self, Problems> {
+        let (config, problems) = Self::assemble(sources)?;
+        if problems.is_empty() { Ok(config) } else { Err(Problems(problems)) }
+    }
+
+    /// The configuration as far as its fields are known and of the right type, and the problems with the others.
+    fn assemble(sources: &Sources<'_>) -> Result<(Self, Vec<String>), Problems> {
         let Sources { profile, file, env, flags } = sources;
         let fatal = |error: &dyn fmt::Display| Problems(vec![error.to_string()]);
         let defaults = tree(profile, config::Config::builder()).map_err(|error| fatal(&error))?;
@@ -292,9 +298,6 @@ impl Config {
         let mut problems = Vec::new();
         let mut merged = defaults.clone();
         merge(&mut merged, &defaults, &given, &mut problems);
-        if !problems.is_empty() {
-            return Err(Problems(problems));
-        }
         let mut config: Self = serde_json::from_value(Value::Object(merged.clone())).map_err(|error| fatal(&error))?;
         config.effective = merged;
         if let Some(url) = non_empty(env, "DATABASE_URL")
@@ -308,7 +311,7 @@ impl Config {
             config.seal.master_key_file = path.into();
         }
         config.seal.master_key = non_empty(env, "SYMBOLON_MASTER_KEY").map(Into::into);
-        Ok(config)
+        Ok((config, problems))
     }
 
     /// Every setting as TOML, but for the database's address, which may hold a password.
@@ -353,7 +356,8 @@ fn non_empty(env: &Environment, name: &str) -> Option<String> {
 
 fn environment_source(env: &Environment) -> config::Environment {
     let source: std::collections::HashMap<String, String> =
-        env.iter().filter(|(name, _)| name.starts_with("SYMBOLON__")).map(|(k, v)| (k.clone(), v.clone())).collect();
+        // An empty variable is as one that is not set: compose files make such.
+        env.iter().filter(|(name, value)| name.starts_with("SYMBOLON__") && !value.is_empty()).map(|(k, v)| (k.clone(), v.clone())).collect();
     config::Environment::with_prefix("SYMBOLON")
         .separator("__")
         .try_parsing(true)
@@ -398,7 +402,7 @@ fn merge(
                     put(&mut trial, section, field, value);
                     match serde_json::from_value::<Config>(Value::Object(trial)) {
                         Ok(_) => put(merged, section, field, value),
-                        Err(error) => problems.push(format!("{section}.{field}: {error}")),
+                        Err(error) => problems.push(format!("{section}.{field}: {}", plainly(&error))),
                     }
                 }
             }
@@ -408,11 +412,18 @@ fn merge(
                 trial.insert(section.clone(), value.clone());
                 match serde_json::from_value::<Config>(Value::Object(trial)) {
                     Ok(_) => drop(merged.insert(section.clone(), value.clone())),
-                    Err(error) => problems.push(format!("{section}: {error}")),
+                    Err(error) => problems.push(format!("{section}: {}", plainly(&error))),
                 }
             }
         }
     }
+}
+
+/// What is wrong with a value, without the names of Rust's types.
+fn plainly(error: &serde_json::Error) -> String {
+    let whole =
+        ["u64", "u32", "usize"].iter().fold(error.to_string(), |text, kind| text.replace(kind, "a whole number"));
+    whole.replace("socket address", "an address with its port")
 }
 
 fn put(tree: &mut Map<String, Value>, section: &str, field: &str, value: &Value) {
@@ -425,7 +436,9 @@ fn put(tree: &mut Map<String, Value>, section: &str, field: &str, value: &Value)
 pub(crate) fn unknown<'a>(name: &str, prefix: &str, known: impl Iterator<Item = &'a str>) -> String {
     let nearest = known.map(|candidate| (strsim::damerau_levenshtein(name, candidate), candidate)).min();
     match nearest {
-        Some((distance, candidate)) if distance <= 3.max(name.len() / 3) => {
+        Some((distance, candidate))
+            if distance <= 3.max(name.len() / 3) || name.starts_with(candidate) || candidate.starts_with(name) =>
+        {
             format!("{prefix}{name}: no such field; did you mean {prefix}{candidate}?")
         }
         _ => format!("{prefix}{name}: no such field"),

@@ -30,6 +30,13 @@ pub(super) fn check(config: &Config) -> Vec<String> {
     if config.database.pool_size == 0 {
         problems.push("database.pool_size: must be at least 1".into());
     }
+    for (name, value) in
+        [("acquire_timeout", config.database.acquire_timeout), ("statement_timeout", config.database.statement_timeout)]
+    {
+        if value.is_zero() {
+            problems.push(format!("database.{name}: must be at least 1 second"));
+        }
+    }
     if config.database.lock_timeout <= Duration::from_secs(1) {
         problems
             .push("database.lock_timeout: must exceed the server's deadlock_timeout of 1 s; 2 is the default".into());
@@ -78,6 +85,9 @@ fn server(config: &Config, problems: &mut Vec<String>) {
     for proxy in server.trusted_proxies.iter().filter(|proxy| network(proxy).is_none()) {
         problems.push(format!("server.trusted_proxies: {proxy:?} is not an address or a network such as 10.0.0.0/8"));
     }
+    if server.max_body_bytes == 0 {
+        problems.push("server.max_body_bytes: must be at least 1; 786432 is the default".into());
+    }
     if config.limits.max_connections == 0 {
         problems.push("limits.max_connections: must be at least 1".into());
     }
@@ -101,7 +111,7 @@ pub fn issuer(issuer: &Issuer) -> Vec<String> {
     let mut refuse = |why: &str| problems.push(format!("issuer.url: {url:?} {why}"));
     if url.is_empty() {
         return vec![
-            "issuer.url: is not set; it is the `iss` of every token and the base of the discovery URL, such as \
+            "issuer.url: is not set (SYMBOLON__ISSUER__URL); it is the `iss` of every token and the base of the discovery URL, such as \
              https://id.example.com"
                 .into(),
         ];
@@ -184,7 +194,8 @@ fn published_keys(keys: &Keys) -> usize {
 
 /// The bounds below which a verifier would notice a rotation. `keys.allow_unsafe` waives them.
 pub fn lower_bounds(keys: &Keys, max_lifetime: u64) -> Vec<String> {
-    let s = |duration: Duration| duration.as_secs();
+    // Far beyond any sensible period, and small enough for the sums.
+    let s = |duration: Duration| duration.as_secs().min(u64::from(u32::MAX));
     let lead = MIN_PUBLISH_LEAD
         .max(s(keys.jwks_stale_limit) + s(keys.jwks_max_age) + s(keys.verifier_skew) + 2 * s(keys.replica_skew));
     let unpublish = s(keys.sign_fence) + max_lifetime + s(keys.verifier_leeway) + s(keys.verifier_skew);

@@ -75,16 +75,17 @@ impl Connections {
 
     /// A living connection.
     pub(super) async fn acquire(&self) -> Result<Conn, sqlx::Error> {
+        let mut refusal = None;
         let found = timeout(self.patience, async {
             let slots = Arc::clone(&self.slots);
             let slot = slots.acquire_owned().await.map_err(|_| sqlx::Error::PoolClosed)?;
             let (conn, made_at) = match self.living().await {
                 Some(idle) => (idle.conn, idle.made_at),
-                None => (self.connect().await?, Instant::now()),
+                None => (self.connect(&mut refusal).await?, Instant::now()),
             };
             Ok(Conn { inner: Some(conn), made_at, parked: Arc::clone(&self.parked), slot: Some(slot) })
         });
-        found.await.unwrap_or(Err(sqlx::Error::PoolTimedOut))
+        found.await.unwrap_or_else(|_| Err(refusal.unwrap_or(sqlx::Error::PoolTimedOut)))
     }
 
     /// An idle connection, asked whether it lives where that is in doubt.
@@ -104,8 +105,8 @@ impl Connections {
         }
     }
 
-    /// A new connection; a server that is only starting is waited for.
-    async fn connect(&self) -> Result<PgConnection, sqlx::Error> {
+    /// A new connection; a server that is only starting is waited for, and its last `refusal` kept.
+    async fn connect(&self, refusal: &mut Option<sqlx::Error>) -> Result<PgConnection, sqlx::Error> {
         let mut pause = Duration::from_millis(10);
         loop {
             match self.options.connect().await {
@@ -113,9 +114,10 @@ impl Connections {
                     sqlx::raw_sql(sqlx::AssertSqlSafe(self.settings.as_str())).execute(&mut conn).await?;
                     return Ok(conn);
                 }
-                Err(error) if is_starting(&error) => tokio::time::sleep(pause).await,
+                Err(error) if is_starting(&error) => *refusal = Some(error),
                 Err(error) => return Err(error),
             }
+            tokio::time::sleep(pause).await;
             pause *= 2;
         }
     }

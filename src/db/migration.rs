@@ -113,10 +113,12 @@ fn version_number(text: &str) -> [u64; 3] {
 /// If the database cannot be reached, or a migration fails.
 pub async fn migrate(db: &Db) -> Result<usize> {
     let mut locked = db.connect().await?;
+    quiet(&mut locked).await?;
     make_lock_tables(&mut locked).await?;
     let mut lock = locked.begin().await?;
     sqlx::query("select id from migration_lock where id = 1 for update").fetch_one(&mut *lock).await?;
     let mut conn = db.connect().await?;
+    quiet(&mut conn).await?;
     let missing = migrations(&mut conn).await?.iter().filter(|migration| !migration.applied).count();
     if missing > 0 {
         migrator().run(&mut conn).await.map_err(migration_error)?;
@@ -132,6 +134,12 @@ fn migration_error(error: sqlx::migrate::MigrateError) -> Error {
         }
         error => Error::internal(error),
     }
+}
+
+/// Notices of what exists already are no news.
+async fn quiet(conn: &mut PgConnection) -> Result<()> {
+    sqlx::query("set client_min_messages = 'warning'").execute(conn).await?;
+    Ok(())
 }
 
 /// The two tables that migrating itself needs. Two migrators may make them at once: `if not exists` then still fails.

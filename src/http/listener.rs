@@ -13,6 +13,7 @@ use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::server::graceful::GracefulShutdown;
 use tokio::net::TcpListener;
 use tokio::sync::Semaphore;
+use tokio_io_timeout::TimeoutStream;
 use tokio_util::sync::CancellationToken;
 use tower::ServiceExt as _;
 
@@ -23,6 +24,8 @@ use super::Peer;
 pub struct Patience {
     /// For the head of a request.
     pub header_timeout: Duration,
+    /// For a client to take more of an answer.
+    pub write_timeout: Duration,
     /// For requests that are under way when the shutdown begins.
     pub drain_timeout: Duration,
     /// Connections at once; more wait to be accepted.
@@ -44,10 +47,12 @@ pub async fn serve(listener: TcpListener, router: Router, patience: Patience, sh
             parts.extensions.insert(Peer(peer));
             router.clone().oneshot(Request::from_parts(parts, Body::new(body)))
         });
+        let mut stream = TimeoutStream::new(stream);
+        stream.set_write_timeout(Some(patience.write_timeout));
         let connection = http1::Builder::new()
             .timer(TokioTimer::new())
             .header_read_timeout(patience.header_timeout)
-            .serve_connection(TokioIo::new(stream), service);
+            .serve_connection(TokioIo::new(Box::pin(stream)), service);
         let connection = graceful.watch(connection);
         tokio::spawn(async move {
             if let Err(error) = connection.await {

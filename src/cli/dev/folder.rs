@@ -30,6 +30,18 @@ impl Folder {
         Ok(Self { path: given.canonicalize().map_err(refuse)?, given: given.to_owned() })
     }
 
+    /// Removes the env file of an earlier run, which may name another port: whoever waits for the file waits for ours.
+    pub(super) fn forget_env(&self) {
+        let _ = fs::remove_file(self.path.join("env"));
+    }
+
+    /// Removes the files that belong to a database which is gone.
+    pub(super) fn clear(&self) {
+        for name in ["env", "symbolon.toml", "master.key"] {
+            let _ = fs::remove_file(self.path.join(name));
+        }
+    }
+
     /// A file of the folder as the user named it.
     pub(super) fn shown(&self, file: &str) -> String {
         let path = if file.is_empty() { self.given.clone() } else { self.given.join(file) };
@@ -69,7 +81,8 @@ impl Folder {
             ("DATABASE_URL", database_url),
             ("SYMBOLON_CONFIG", &settings),
         ];
-        let mut text = "# Written by `symbolon dev` at every start. Use it with: . env\n".to_owned();
+        let mut text =
+            "# Written by `symbolon dev` at every start. Read it into a shell with `. FOLDER/env`.\n".to_owned();
         for (name, value) in variables {
             let _ = writeln!(text, "export {name}={}", quoted(value));
         }

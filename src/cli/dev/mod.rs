@@ -4,6 +4,8 @@ mod folder;
 
 use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
+use std::pin::pin;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use sqlx::postgres::PgConnection;
@@ -13,6 +15,7 @@ use super::broker::Listeners;
 use super::dev_postgres::{Options, Postgres, Search};
 use super::session::{self, Session};
 use super::{Failure, apply, broker};
+use crate::app::App;
 use crate::config::{Config, Sources};
 use crate::db::{self, Db};
 use crate::ids::{AccessKeyId, AccountId};
@@ -34,6 +37,8 @@ guests_per_second_per_address = 0
 guests_per_second_per_pool = 0
 [telemetry]
 log_format = "text"
+[issuer]
+allow_insecure = true
 [dev]
 allow_dev_credentials = true
 "#;
@@ -88,19 +93,53 @@ pub async fn run(session: Session, args: Args) -> Result<(), Failure> {
             ),
         ));
     }
-    let mut sources = sources(&session);
+    let sources = sources(&session);
     telemetry::log(&Config::read(&sources)?.telemetry);
-    let stop = broker::termination()?;
+    let mut stop = pin!(broker::termination()?);
     let listeners = Listeners::bind(args.listen, args.admin_listen).await?;
     let folder = Folder::open(&args.data_dir)?;
-    let mut postgres = match &args.database_url {
-        Some(_) => None,
-        None => Some(start_postgres(&args, &sources).await?),
+    let (app, mut postgres) = tokio::select! {
+        // Also while the database starts.
+        () = &mut stop => return Ok(()),
+        prepared = prepare(&args, sources, &listeners, &folder) => prepared?,
     };
-    let url = match (&args.database_url, &postgres) {
-        (Some(url), _) => url.clone(),
-        (None, Some(postgres)) => postgres.url(),
-        (None, None) => String::new(),
+    banner(&folder, &listeners, &app.ring.policy().issuer)?;
+
+    let mut outcome = Ok(());
+    let ended = async {
+        tokio::select! {
+            () = stop => {}
+            failure = supervise(postgres.as_mut()) => outcome = Err(failure),
+        }
+    };
+    broker::run(app, listeners, ended).await?;
+    if let Some(postgres) = postgres {
+        postgres.stop().await?;
+    }
+    if args.ephemeral {
+        folder.clear();
+    }
+    outcome
+}
+
+/// The broker and its private Postgres, if it has one; the folder's files are written.
+async fn prepare(
+    args: &Args,
+    mut sources: Sources<'static>,
+    listeners: &Listeners,
+    folder: &Folder,
+) -> Result<(Arc<App>, Option<Postgres>), Failure> {
+    if args.ephemeral {
+        folder.forget_env();
+    }
+    let (postgres, url) = if let Some(url) = &args.database_url {
+        (None, url.clone())
+    } else {
+        let postgres = start_postgres(args, &sources).await?;
+        // Only now is the folder known to be ours alone.
+        folder.forget_env();
+        let url = postgres.url();
+        (Some(postgres), url)
     };
     sources.flags.extend([
         ("database.url", url.clone()),
@@ -118,21 +157,7 @@ pub async fn run(session: Session, args: Args) -> Result<(), Failure> {
     }
     folder.write_config(&config)?;
     folder.write_env(&endpoint(listeners.public_address()?), &url, &config)?;
-    let app = broker::build(config, db, seal, &found, true).await?;
-    banner(&folder, &listeners, &found)?;
-
-    let mut outcome = Ok(());
-    let ended = async {
-        tokio::select! {
-            () = stop => {}
-            failure = supervise(postgres.as_mut()) => outcome = Err(failure),
-        }
-    };
-    broker::run(app, listeners, ended).await?;
-    if let Some(postgres) = postgres {
-        postgres.stop().await?;
-    }
-    outcome
+    Ok((broker::build(config, db, seal, &found, true).await?, postgres))
 }
 
 /// The environment's settings, but for those that name another database or installation: a shell that has read an env
@@ -177,6 +202,9 @@ async fn set_up(
         "" => endpoint(address),
         url => url.to_owned(),
     };
+    // Checked before it is stored: the stored one stays.
+    sources.flags.push(("issuer.url", wanted.clone()));
+    let mut config = Config::load(&sources)?;
     let found = Installation::find_or_create(&mut conn, Kind::Dev, &wanted).await?;
     if found.issuer != wanted {
         tracing::warn!(
@@ -185,9 +213,9 @@ async fn set_up(
              from there find them only while the broker listens there: `symbolon installation set-issuer {wanted}` \
              changes it"
         );
+        sources.flags.push(("issuer.url", found.issuer.clone()));
+        config = Config::load(&sources)?;
     }
-    sources.flags.push(("issuer.url", found.issuer.clone()));
-    let config = Config::load(&sources)?;
     make_dev_tenant(&mut conn, &seal).await?;
     Ok((config, db, seal, found))
 }
@@ -258,7 +286,7 @@ async fn supervise(postgres: Option<&mut Postgres>) -> Failure {
     }
 }
 
-fn banner(folder: &Folder, listeners: &Listeners, found: &Installation) -> Result<(), Failure> {
+fn banner(folder: &Folder, listeners: &Listeners, issuer: &str) -> Result<(), Failure> {
     use std::io::Write as _;
     let env = folder.shown("env");
     let text = format!(
@@ -279,7 +307,6 @@ Your first token (AWS CLI, in another terminal):
 Ctrl-C ends it; started again on {folder}, everything is there again.\n\n",
         version = env!("CARGO_PKG_VERSION"),
         endpoint = endpoint(listeners.public_address()?),
-        issuer = found.issuer,
         admin = listeners.admin_address()?,
         folder = folder.shown(""),
     );
