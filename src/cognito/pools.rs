@@ -116,7 +116,7 @@ pub struct PoolIdInput {
 pub async fn create(app: &App, caller: Caller, input: PoolInput) -> Result<PoolOutput> {
     let limits = &app.config.limits;
     let providers = input.providers();
-    providers.check(limits.user_pool_providers_per_pool)?;
+    providers.check(limits)?;
     let settings = Settings {
         name: input.identity_pool_name,
         allow_unauthenticated: input.allow_unauthenticated_identities,
@@ -154,7 +154,7 @@ pub async fn update(app: &App, caller: Caller, input: UpdateInput) -> Result<Poo
     let limits = &app.config.limits;
     let given = &input.pool;
     let providers = given.providers();
-    providers.check(limits.user_pool_providers_per_pool)?;
+    providers.check(limits)?;
     if let Some(given) = &given.identity_pool_tags {
         tags::check(given, limits.tags_per_pool)?;
     }

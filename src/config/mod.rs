@@ -181,6 +181,8 @@ pub struct Keys {
 pub struct Limits {
     pub identity_pools_per_account: u32,
     pub user_pool_providers_per_pool: u32,
+    pub openid_connect_providers_per_pool: u32,
+    pub saml_providers_per_pool: u32,
     pub tags_per_pool: u32,
     pub linked_logins_per_identity: u32,
     pub requests_per_second_per_address: u32,

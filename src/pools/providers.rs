@@ -1,14 +1,22 @@
 //! The login providers of a pool: what is configured, and the keys under which logins of each arrive.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, HashSet};
 
 use serde::{Deserialize, Serialize};
 use sqlx::postgres::PgConnection;
 
+use crate::config::Limits;
 use crate::error::{Error, Result};
 
 /// The number of a pool's developer provider. Public ones count from 2.
 pub const DEVELOPER: i16 = 1;
+
+/// The greatest number that a provider can get: the one to be given next must be a number, too.
+const LAST: i16 = i16::MAX - 1;
+
+/// How long the name of a provider can be, in bytes. Those of the model's length may have four times as many, which an
+/// index does not hold (<https://www.postgresql.org/docs/current/btree.html>: a third of a page, some 2,700 bytes).
+const MAX_BYTES: usize = 2048;
 
 /// The public providers of a pool, as a document of its row. Lists keep their order: Terraform compares them.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -51,23 +59,35 @@ impl Providers {
     /// Checks what the model leaves open.
     ///
     /// # Errors
-    /// [`Error::BadUserPoolProvider`] for an entry that is no user pool client, [`Error::LimitExceeded`] for too many,
-    /// [`Error::InvalidParameter`] for text that no row can hold.
-    pub fn check(&self, user_pool_limit: u32) -> Result<()> {
+    /// [`Error::InvalidParameter`] for names that no row can hold or no log should, [`Error::BadUserPoolProvider`] for an
+    /// entry that is no user pool client, [`Error::LimitExceeded`] for too many of a kind.
+    pub fn check(&self, limits: &Limits) -> Result<()> {
         let arns = self.openid_connect_arns.iter().chain(&self.saml_arns);
-        if self.supported_logins.keys().chain(arns).any(|text| text.contains('\0')) {
-            return Err(Error::InvalidParameter("A login provider must not contain the character U+0000.".to_owned()));
+        if self.supported_logins.keys().chain(arns).any(|name| !is_storable(name)) {
+            return Err(Error::InvalidParameter(format!(
+                "The name or ARN of a login provider can have at most {MAX_BYTES} bytes in UTF-8 and no control \
+                 characters."
+            )));
         }
         if self.user_pools.iter().any(|client| !is_user_pool(&client.provider_name) || client.client_id.is_empty()) {
             return Err(Error::BadUserPoolProvider);
         }
-        if self.user_pools.len() > usize::try_from(user_pool_limit).unwrap_or(usize::MAX) {
-            return Err(Error::LimitExceeded(format!(
-                "An identity pool can have at most {user_pool_limit} Cognito user pool providers."
-            )));
+        for (count, limit, kind) in [
+            (self.user_pools.len(), limits.user_pool_providers_per_pool, "Cognito user pool"),
+            (self.openid_connect_arns.len(), limits.openid_connect_providers_per_pool, "OpenID Connect"),
+            (self.saml_arns.len(), limits.saml_providers_per_pool, "SAML"),
+        ] {
+            if count > usize::try_from(limit).unwrap_or(usize::MAX) {
+                let text = format!("An identity pool can have at most {limit} {kind} providers.");
+                return Err(Error::LimitExceeded(text));
+            }
         }
         Ok(())
     }
+}
+
+fn is_storable(name: &str) -> bool {
+    name.len() <= MAX_BYTES && !name.chars().any(char::is_control)
 }
 
 /// `cognito-idp.REGION.amazonaws.com/REGION_ID`, also of the other partitions.
@@ -85,7 +105,7 @@ fn is_user_pool(name: &str) -> bool {
 /// another. The pool's row must be locked by this transaction.
 ///
 /// # Errors
-/// If the database fails.
+/// [`Error::LimitExceeded`] when the numbers are used up, or if the database fails.
 pub async fn number(
     conn: &mut PgConnection,
     pool_no: i32,
@@ -103,26 +123,42 @@ pub async fn number(
         .execute(&mut *conn)
         .await?;
     }
-    let known = sqlx::query_scalar!("select login_key from pool_providers where pool_no = $1", pool_no)
-        .fetch_all(&mut *conn)
-        .await?;
-    for key in keys.iter().filter(|key| !known.iter().any(|known| known == *key)) {
-        let number = sqlx::query_scalar!(
-            "update identity_pools set next_provider_no = next_provider_no + 1 where pool_no = $1
-             returning next_provider_no - 1::int2 as \"number!: i16\"",
-            pool_no
-        )
-        .fetch_one(&mut *conn)
-        .await?;
-        sqlx::query!(
-            "insert into pool_providers (pool_no, provider_no, login_key) values ($1, $2, $3)",
-            pool_no,
-            number,
-            key
-        )
-        .execute(&mut *conn)
-        .await?;
+    let wanted: Vec<&str> = keys.iter().copied().collect();
+    let known: HashSet<String> = sqlx::query_scalar!(
+        "select login_key from pool_providers where pool_no = $1 and login_key = any($2::text[])",
+        pool_no,
+        &wanted as _
+    )
+    .fetch_all(&mut *conn)
+    .await?
+    .into_iter()
+    .collect();
+    let new: Vec<&str> = wanted.into_iter().filter(|key| !known.contains(*key)).collect();
+    if new.is_empty() {
+        return Ok(());
     }
+    let used_up = || Error::LimitExceeded(format!("An identity pool can have had at most {LAST} login providers."));
+    let count = i16::try_from(new.len()).map_err(|_| used_up())?;
+    let next = sqlx::query_scalar!(
+        "update identity_pools set next_provider_no = next_provider_no + $2::int2
+         where pool_no = $1 and next_provider_no <= $3::int2 returning next_provider_no",
+        pool_no,
+        count,
+        i16::MAX - count
+    )
+    .fetch_optional(&mut *conn)
+    .await?
+    .ok_or_else(used_up)?;
+    sqlx::query!(
+        "insert into pool_providers (pool_no, provider_no, login_key)
+         select $1, ($2::int2 + position - 1)::int2, login_key
+         from unnest($3::text[]) with ordinality as u (login_key, position)",
+        pool_no,
+        next - count,
+        &new as _
+    )
+    .execute(conn)
+    .await?;
     Ok(())
 }
 
@@ -153,6 +189,42 @@ mod tests {
             "https://x/y_z",
         ] {
             assert!(!is_user_pool(bad), "{bad}");
+        }
+    }
+
+    #[test]
+    fn names_of_providers_fit_into_an_index_and_print() {
+        for good in ["", "graph.facebook.com", &"x".repeat(2048), &"\u{10000}".repeat(512)] {
+            assert!(is_storable(good), "{good}");
+        }
+        for bad in ["a\0", "\n", "a\u{7f}", "a\u{85}b", &"x".repeat(2049), &"\u{10000}".repeat(513)] {
+            assert!(!is_storable(bad), "{bad:?}");
+        }
+    }
+
+    #[test]
+    fn each_kind_of_provider_has_its_limit() {
+        let config = crate::config::Config::read(&crate::config::Sources::default()).unwrap();
+        let user_pool = UserPool {
+            provider_name: "cognito-idp.us-east-1.amazonaws.com/us-east-1_a".into(),
+            client_id: "c".into(),
+            server_side_token_check: None,
+        };
+        let of = |user_pools: usize, openid: usize, saml: usize| Providers {
+            supported_logins: BTreeMap::new(),
+            // The same one again counts again: lists are kept as they are given.
+            openid_connect_arns: vec!["arn:aws:iam::000000000000:oidc-provider/idp.example.com".into(); openid],
+            user_pools: vec![user_pool.clone(); user_pools],
+            saml_arns: vec!["arn:aws:iam::000000000000:saml-provider/okta".into(); saml],
+        };
+        of(50, 100, 100).check(&config.limits).unwrap();
+        for (many, text) in [
+            (of(51, 0, 0), "An identity pool can have at most 50 Cognito user pool providers."),
+            (of(0, 101, 0), "An identity pool can have at most 100 OpenID Connect providers."),
+            (of(0, 0, 101), "An identity pool can have at most 100 SAML providers."),
+        ] {
+            let refused = many.check(&config.limits).unwrap_err();
+            assert!(matches!(&refused, Error::LimitExceeded(said) if said == text), "{refused:?}");
         }
     }
 

@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 use sqlx::postgres::PgConnection;
 use symbolon::error::Error;
@@ -244,6 +245,66 @@ async fn provider_numbers_are_for_ever() {
     );
     let other = make(&mut conn, &Settings { providers: social(&["z"]), ..Settings::default() }).await.unwrap();
     assert_eq!(names(&mut conn, other.no).await.unwrap(), BTreeMap::from([(2, "z".to_owned())]));
+}
+
+#[tokio::test]
+async fn many_providers_and_long_ones_are_numbered_at_once() {
+    let db = fresh_db().await;
+    let mut conn = db.conn().await;
+    let keys: Vec<String> = (0..30_000).map(|number| format!("{number:05}.example")).collect();
+    let providers = social(&keys.iter().map(String::as_str).collect::<Vec<_>>());
+    let began = Instant::now();
+    let pool = make(&mut conn, &Settings { providers, ..settings() }).await.unwrap();
+    assert!(began.elapsed() < Duration::from_secs(5), "{:?}", began.elapsed());
+    let numbered = names(&mut conn, pool.no).await.unwrap();
+    assert_eq!(numbered.len(), 30_001);
+    assert!(keys.iter().zip(2..).all(|(key, number)| numbered[&number] == *key));
+
+    // What does not compress, as long as `check` lets it be.
+    let random: [u8; 1024] = symbolon::ids::random().unwrap();
+    let long: String = random.iter().map(|byte| format!("{byte:02x}")).collect();
+    let change = |old: Settings| {
+        let providers = Providers { saml_arns: vec![long.clone()], ..Providers::default() };
+        Ok(Settings { providers, ..old })
+    };
+    pool.clone().update(&mut conn, change).await.unwrap();
+    assert_eq!(names(&mut conn, pool.no).await.unwrap()[&30_002], long);
+}
+
+#[tokio::test]
+async fn a_pool_whose_provider_numbers_are_used_up_keeps_those_it_has() {
+    let db = fresh_db().await;
+    let mut conn = db.conn().await;
+    let pool = make(&mut conn, &settings()).await.unwrap();
+    sqlx::query("update identity_pools set next_provider_no = 32764").execute(&mut *conn).await.unwrap();
+    let set = |keys: &[&str]| {
+        let providers = social(keys);
+        |old: Settings| Ok(Settings { providers, ..old })
+    };
+    let last = pool.clone().update(&mut conn, set(&["a"])).await.unwrap();
+    assert_refused!(pool.clone().update(&mut conn, set(&["b", "c", "d"])).await, Error::LimitExceeded(_));
+    assert_eq!(find(&mut conn, &pool).await.unwrap().settings, last.settings);
+    let last = pool.clone().update(&mut conn, set(&["b", "c"])).await.unwrap();
+    assert_refused!(pool.clone().update(&mut conn, set(&["a", "d"])).await, Error::LimitExceeded(_));
+    assert_eq!(find(&mut conn, &pool).await.unwrap().settings, last.settings);
+    pool.clone().update(&mut conn, set(&["a", "b", "c"])).await.unwrap();
+    pool.clone().update(&mut conn, set(&["a"])).await.unwrap();
+    let expected = [(1, DEVELOPER), (32764, "a"), (32765, "b"), (32766, "c")];
+    assert_eq!(
+        names(&mut conn, pool.no).await.unwrap(),
+        expected.into_iter().map(|(number, key)| (number, key.to_owned())).collect()
+    );
+
+    // Nor does a pool begin with more than there are numbers.
+    let keys: Vec<String> = (0..32_766).map(|number| number.to_string()).collect();
+    let mut keys: Vec<&str> = keys.iter().map(String::as_str).collect();
+    let too_many = Settings { providers: social(&keys), ..Settings::default() };
+    let refused = make(&mut conn, &too_many).await;
+    let text = "An identity pool can have had at most 32766 login providers.";
+    assert!(matches!(&refused, Err(Error::LimitExceeded(said)) if said == text), "{refused:?}");
+    assert_eq!(count(&mut conn, "select count(*) from identity_pools").await, 1);
+    keys.pop();
+    make(&mut conn, &Settings { providers: social(&keys), ..Settings::default() }).await.unwrap();
 }
 
 #[tokio::test]

@@ -161,6 +161,59 @@ async fn exceptions_about_pools_and_guests_are_told_in_the_body_and_in_two_heade
 }
 
 #[tokio::test]
+async fn providers_that_are_too_long_or_too_many_are_refused_by_create_and_by_update() {
+    let broker = broker_with(|config| {
+        config.limits.openid_connect_providers_per_pool = 2;
+        config.limits.saml_providers_per_pool = 1;
+    })
+    .await;
+    let developer = broker.developer(1);
+    let pool = developer.pool().await;
+    let openid = |key: &str| format!("arn:aws:iam::000000000001:oidc-provider/{key}");
+    let saml = |key: &str| format!("arn:aws:iam::000000000001:saml-provider/{key}");
+    let name = "The name or ARN of a login provider can have at most 2048 bytes in UTF-8 and no control characters.";
+    let (invalid, exceeded) = ("InvalidParameterException", "LimitExceededException");
+    let table = [
+        ("SamlProviderARNs", vec!["\u{1f511}".repeat(2048)], invalid, name),
+        ("SamlProviderARNs", vec![saml("a\0")], invalid, name),
+        ("OpenIdConnectProviderARNs", vec![openid(&"\u{1f511}".repeat(1500))], invalid, name),
+        ("OpenIdConnectProviderARNs", vec![openid("a\n")], invalid, name),
+        ("SamlProviderARNs", vec![saml("a"); 2], exceeded, "An identity pool can have at most 1 SAML providers."),
+        (
+            "OpenIdConnectProviderARNs",
+            (0..10_000).map(|number| openid(&number.to_string())).collect(),
+            exceeded,
+            "An identity pool can have at most 2 OpenID Connect providers.",
+        ),
+    ];
+    let wanted = |member: &str, arns: &[String]| {
+        about(&pool, json!({ "IdentityPoolName": "p", "AllowUnauthenticatedIdentities": true, member: arns }))
+    };
+    let create = |mut body: Value| {
+        body.as_object_mut().unwrap().remove("IdentityPoolId");
+        body
+    };
+    for (member, arns, exception, message) in table {
+        let body = wanted(member, &arns);
+        let both = [
+            ("CreateIdentityPool", create(body.clone()), exception, message),
+            ("UpdateIdentityPool", body, exception, message),
+        ];
+        expect(&developer, &both).await;
+    }
+    // What the limits admit comes back as it was given, one that is there twice included.
+    for (member, arns) in [
+        ("OpenIdConnectProviderARNs", vec![openid("idp.example.com/realm"); 2]),
+        ("OpenIdConnectProviderARNs", vec![openid(&"x".repeat(2048 - openid("").len()))]),
+        ("SamlProviderARNs", vec![saml(&"x".repeat(2048 - saml("").len()))]),
+    ] {
+        let body = wanted(member, &arns);
+        assert_eq!(developer.call("CreateIdentityPool", create(body.clone())).await.ok().json[member], json!(arns));
+        assert_eq!(developer.call("UpdateIdentityPool", body).await.ok().json[member], json!(arns));
+    }
+}
+
+#[tokio::test]
 async fn exceptions_about_developer_users_are_told_in_the_body_and_in_two_headers() {
     let broker = broker().await;
     let developer = broker.developer(1);

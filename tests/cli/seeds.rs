@@ -152,6 +152,10 @@ tags = { "aws:x" = "y" }
 [[tenant.identity_pool.cognito_identity_provider]]
 provider_name = "nowhere"
 client_id = "c"
+[[tenant.identity_pool]]
+identity_pool_id = "us-east-1:7d03c3ca-918a-4d03-84bd-192d2cb331b8"
+identity_pool_name = "c"
+saml_provider_arns = ["arn:aws:iam::111122223333:saml-provider/\u0007"]
 [[tenants]]
 "#,
     );
@@ -175,12 +179,13 @@ client_id = "c"
         "line 19: tenant.identity_pool: Invalid Cognito Identity Provider",
         "line 19: tenant.identity_pool: Tag key 'aws:x'",
         "line 19: tenant.identity_pool: DeveloperProviderName must differ",
-        "line 28: tenants: no such field; did you mean tenant?",
+        "line 28: tenant.identity_pool: The name or ARN of a login provider can have at most 2048 bytes",
+        "line 32: tenants: no such field; did you mean tenant?",
         "nothing was written",
     ] {
         assert!(told.contains(problem), "{problem}\nis not in\n{told}");
     }
-    assert!(told.contains("has 19 problems") && !told.contains("in plain sight"), "{told}");
+    assert!(told.contains("has 20 problems") && !told.contains("in plain sight"), "{told}");
     assert!(stage.refuses(3, "[[tenant]]\nname = \n").contains("line 2: "));
     assert!(stage.fails(3, &["apply", "nowhere.toml"]).contains("cannot read the seed nowhere.toml"));
 }

@@ -249,11 +249,8 @@ fn check_pool(section: &Section<'_, '_>, wanted: &WantedPool, config: &Config) {
         return;
     }
     let limits = &config.limits;
-    let checks = [
-        settings.providers.check(limits.user_pool_providers_per_pool),
-        tags::check(&settings.tags, limits.tags_per_pool),
-        settings.check(),
-    ];
+    let checks =
+        [settings.providers.check(limits), tags::check(&settings.tags, limits.tags_per_pool), settings.check()];
     for error in checks.into_iter().filter_map(Result::err) {
         let text = error.to_string();
         section.problem("", &Fault::from(error).message.unwrap_or(text));
