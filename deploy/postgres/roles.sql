@@ -8,6 +8,14 @@
 
 \getenv owner_password SYMBOLON_OWNER_PASSWORD
 \getenv app_password SYMBOLON_APP_PASSWORD
+\if :{?owner_password}
+\else
+  do $$ begin raise exception 'set SYMBOLON_OWNER_PASSWORD and SYMBOLON_APP_PASSWORD first'; end $$;
+\endif
+\if :{?app_password}
+\else
+  do $$ begin raise exception 'set SYMBOLON_OWNER_PASSWORD and SYMBOLON_APP_PASSWORD first'; end $$;
+\endif
 
 select format('create role %I', name)
 from (values ('symbolon_owner'), ('symbolon_app')) as wanted (name)
