@@ -18,7 +18,7 @@ dev: postgres ## install what is missing, build, run the broker on a private Pos
 
 test: postgres clients ## pass all tests
 	cargo fetch --locked
-	SYMBOLON_MODEL_JSON=$(CURDIR)/$(CLIENTS)/service-2.json cargo test --locked
+	SYMBOLON_MODEL_JSON=$(CURDIR)/$(CLIENTS)/service-2.json cargo test --locked --no-fail-fast
 	$(CLIENTS)/bin/python tests/clients/run.py
 
 build: ## the release binary: target/release/symbolon

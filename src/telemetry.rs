@@ -45,7 +45,11 @@ fn describe() {
     describe_counter!("symbolon_tokens_issued_total", "Tokens signed, by flow.");
     describe_counter!("symbolon_identities_created_total", "Identities made, by kind.");
     describe_counter!("symbolon_denials_total", "Requests refused for who asked or what for, by reason.");
-    describe_gauge!("symbolon_signing_key_age_seconds", Unit::Seconds, "Time since a key was made, by state.");
+    describe_gauge!(
+        "symbolon_signing_key_age_seconds",
+        Unit::Seconds,
+        "Time that the oldest key of each state has been in it."
+    );
     describe_gauge!(
         "symbolon_signing_key_next_transition_timestamp_seconds",
         Unit::Seconds,

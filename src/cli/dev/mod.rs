@@ -293,7 +293,7 @@ fn banner(folder: &Folder, listeners: &Listeners, issuer: &str) -> Result<(), Fa
         "\nSymbolon {version} (dev): an Amazon Cognito Identity endpoint of your own.
 
   endpoint   {endpoint}    any region; access key test, secret test (or any 12-digit account number)
-  issuer     {issuer}/.well-known/openid-configuration
+  issuer     {issuer}/.well-known/openid-configuration{elsewhere}
   admin      http://{admin}/readyz, /metrics
   settings   . {env}
 
@@ -307,6 +307,11 @@ Your first token (AWS CLI, in another terminal):
 Ctrl-C ends it; started again on {folder}, everything is there again.\n\n",
         version = env!("CARGO_PKG_VERSION"),
         endpoint = endpoint(listeners.public_address()?),
+        elsewhere = if issuer == endpoint(listeners.public_address()?) {
+            ""
+        } else {
+            "\n             not this endpoint: verifiers find the keys only where the issuer says (see the warning above)"
+        },
         admin = listeners.admin_address()?,
         folder = folder.shown(""),
     );
