@@ -101,6 +101,9 @@ pub enum Error {
     /// No key may sign now.
     #[error("no signing key: {0}")]
     CannotSign(&'static str),
+    /// The installation has another issuer than this broker was started with.
+    #[error("the installation's issuer has changed to {0}; restart this broker with it")]
+    IssuerChanged(String),
     /// The database failed, or could not be reached in time.
     #[error("database: {}", database_text(.0))]
     Database(#[from] sqlx::Error),

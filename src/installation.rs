@@ -1,9 +1,12 @@
 //! The installation: its one row, the epoch that tells replicas of changes, and the canaries of its master keys.
 
+use sqlx::Connection as _;
 use sqlx::postgres::PgConnection;
 use time::OffsetDateTime;
 
+use crate::config;
 use crate::error::{Error, Result};
+use crate::keys::signing_key::end_other_rings;
 use crate::seal::{Place, Seal};
 
 const CANARY: &[u8] = b"symbolon";
@@ -73,14 +76,22 @@ impl Installation {
         Self::find(conn).await?.ok_or_else(|| Error::internal("the installation row is gone"))
     }
 
-    /// Changes the issuer: every verifier must be told, since tokens of the old one cease to be made.
+    /// Changes the issuer, and ends the key rings of all others: every verifier must be told, since tokens of the old
+    /// one cease to be made. Writes the row only if something changes.
     ///
     /// # Errors
     /// If the database fails.
-    pub async fn set_issuer(conn: &mut PgConnection, issuer: &str) -> Result<()> {
-        sqlx::query!("update installation set issuer = $1, epoch = epoch + 1 where id = 1", issuer)
-            .execute(conn)
-            .await?;
+    pub async fn set_issuer(conn: &mut PgConnection, issuer: &str, keys: &config::Keys) -> Result<()> {
+        let mut tx = conn.begin().await?;
+        let ended = end_other_rings(&mut tx, issuer, keys).await?;
+        sqlx::query!(
+            "update installation set issuer = $1, epoch = epoch + 1 where id = 1 and (issuer <> $1 or $2)",
+            issuer,
+            ended
+        )
+        .execute(&mut *tx)
+        .await?;
+        tx.commit().await?;
         Ok(())
     }
 }
@@ -126,7 +137,7 @@ pub async fn unseal(conn: &mut PgConnection, seal: &Seal) -> Result<SealState> {
     if state == SealState::Unsealed {
         let key_id = seal.primary_id();
         let canary = seal.seal_under(&key_id, canary_place(&key_id), CANARY)?;
-        let mut tx = sqlx::Connection::begin(conn).await?;
+        let mut tx = conn.begin().await?;
         let recorded = sqlx::query!(
             "insert into seal_keys (key_id, canary) values ($1, $2) on conflict (key_id) do nothing",
             key_id,

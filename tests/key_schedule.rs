@@ -447,7 +447,8 @@ impl World {
             keys.swap(one, other);
         }
         let due = !(self.design.plan)(&keys, &self.policy, read).is_empty();
-        let reading = Reading { now: read, epoch: rows.version, version: rows.version, keys };
+        let issuer = self.policy.issuer.clone();
+        let reading = Reading { now: read, epoch: rows.version, issuer, others_end: None, version: rows.version, keys };
         let skew = span(self.policy.keys.replica_skew);
         let replica = &mut self.replicas[index];
         if replica.view.as_ref().is_some_and(|view| view.began > elapsed(poll.began)) {

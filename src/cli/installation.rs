@@ -24,8 +24,9 @@ enum Action {
     /// Show the kind, the issuer, the epoch, the master keys in use and the schema's state.
     Show,
     /// Change the issuer of tokens. Every verifier must be told, since each trusts the old one by name.
-    #[command(after_help = "Brokers that run keep the old issuer until they are restarted with the new issuer.url; \
-                            the first of them makes the new issuer's signing keys.\n\n\
+    #[command(after_help = "Brokers that run sign for the old issuer for keys.sign_fence (60 seconds) more, and are \
+                            not ready until they are restarted with the new issuer.url; the first of them makes the \
+                            new issuer's signing keys.\n\n\
                             Example: symbolon installation set-issuer https://id.example.com")]
     SetIssuer {
         /// The new `iss`: https, no port, no trailing slash.
@@ -103,15 +104,14 @@ async fn set_issuer(session: &Session, output: Output, url: &str) -> Result<(), 
     if !problems.is_empty() {
         return Err(Failure::new(2, problems.join("; ")));
     }
-    let (_, _, mut conn, _) = session.unsealed().await?;
+    let (config, _, mut conn, _) = session.unsealed().await?;
     let Some(found) = Installation::find(&mut conn).await? else {
         return Err(Failure::plain(format!(
             "this database has no issuer yet; set issuer.url to {url} and start `symbolon serve`"
         )));
     };
-    if found.issuer != url {
-        Installation::set_issuer(&mut conn, url).await?;
-    }
+    // If it is this one already, keys of former issuers that never got an end get it.
+    Installation::set_issuer(&mut conn, url, &config.keys).await?;
     let result = Changed { issuer: url.to_owned(), previous_issuer: found.issuer };
     print(output, &result, |result| {
         if result.previous_issuer == result.issuer {
@@ -121,15 +121,15 @@ async fn set_issuer(session: &Session, output: Output, url: &str) -> Result<(), 
     })?;
     if result.previous_issuer != result.issuer {
         let restart = match found.kind {
-            Kind::Serve => {
-                format!("set issuer.url to {url} and restart every broker: until then they keep the old one")
-            }
-            Kind::Dev => "restart `symbolon dev`: until then it keeps the old one".to_owned(),
+            Kind::Serve => format!("set issuer.url to {url} and restart every broker"),
+            Kind::Dev => "restart `symbolon dev`".to_owned(),
         };
+        let fence = config.keys.sign_fence.as_secs();
         super::note(
             output,
             &format!(
-                "{restart}; the first one makes the new issuer's signing keys\n\
+                "{restart}: what runs signs for the old one for {fence} seconds more (keys.sign_fence), and then nothing\n\
+                 the first broker that starts makes the new issuer's signing keys\n\
                  tell every verifier: none accepts tokens of {url} before it trusts that name, and those of {} end",
                 result.previous_issuer
             ),

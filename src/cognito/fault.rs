@@ -174,6 +174,7 @@ impl From<Error> for Fault {
             | Error::Refused(_)
             | Error::Sealed(_)
             | Error::CannotSign(_)
+            | Error::IssuerChanged(_)
             | Error::Database(_)
             | Error::Internal(_)) => Self::internal(error),
         }

@@ -140,7 +140,30 @@ pub async fn audit(db: &Db, policy: &Policy) -> Result<Audit> {
         .await?;
         Ok(rows.into_iter().map(|row| (row.kid, row.public_jwk.0)).collect::<Vec<_>>())
     })?;
+    let others = retry!(db, |conn| {
+        let rows = sqlx::query!(
+            r#"select kid, issuer, least(sign_until, revoked_at) as "end" from signing_keys
+               where issuer <> $1 and private_sealed is not null order by kid"#,
+            policy.issuer
+        )
+        .fetch_all(conn)
+        .await?;
+        Ok(rows.into_iter().map(|row| (row.kid, row.issuer, row.end)).collect::<Vec<_>>())
+    })?;
     let mut findings = audit_rows(&reading.keys, policy, reading.now);
+    for (kid, issuer, end) in &others {
+        let message = match end {
+            None => format!(
+                "it is of the former issuer {issuer} and has no end: `symbolon installation set-issuer {}` ends it",
+                policy.issuer
+            ),
+            Some(end) if is_overdue(*end, policy, reading.now) => {
+                format!("it is of the former issuer {issuer}, and its private half should have been destroyed")
+            }
+            Some(_) => continue,
+        };
+        findings.push(finding("KEY10", Some(kid), message));
+    }
     for (kid, jwk) in &jwks {
         findings.extend(audit_jwk(kid, jwk).map(|message| finding("KEY6", Some(kid), message)));
     }
@@ -154,6 +177,10 @@ fn finding(rule: &'static str, kid: Option<&str>, message: impl Into<String>) ->
 /// What the rows break at `now`.
 #[must_use]
 pub fn audit_rows(keys: &[SigningKey], policy: &Policy, now: OffsetDateTime) -> Vec<Finding> {
+    if keys.is_empty() {
+        let message = "the issuer has no keys yet; a broker makes them when it starts";
+        return vec![finding("KEY3", None, message)];
+    }
     let mut findings = Vec::new();
     let mut find = |rule, key: Option<&SigningKey>, message: &str| {
         findings.push(finding(rule, key.map(|key| key.kid.as_str()), message));
@@ -179,12 +206,11 @@ pub fn audit_rows(keys: &[SigningKey], policy: &Policy, now: OffsetDateTime) -> 
         find("KEY3", None, "more than one key signs without an end");
     }
 
-    let first = keys.iter().filter(|key| key.sign_from.is_some()).min_by_key(|key| key.sign_from);
     for key in &published {
         if let Some(from) = key.sign_from
             && from < known_from(key, policy)
             && now < known_from(key, policy)
-            && first.is_none_or(|first| first.kid != key.kid)
+            && signed_at(keys, from)
             && !took_over_from_a_revoked_key(keys, policy, from)
         {
             find(
@@ -205,14 +231,25 @@ pub fn audit_rows(keys: &[SigningKey], policy: &Policy, now: OffsetDateTime) -> 
             find("KEY3", Some(key), "it ceases to sign before it begins");
         }
     }
-    // A broker that polls has had its time to destroy them.
-    let grace = policy.keys.destroy_delay.saturating_add(policy.keys.sign_fence);
-    let overdue =
-        |key: &&SigningKey| key.private_sealed.is_some() && key.ends_at().is_some_and(|end| after(end, grace) <= now);
+    let overdue = |key: &&SigningKey| {
+        key.private_sealed.is_some() && key.ends_at().is_some_and(|end| is_overdue(end, policy, now))
+    };
     for key in keys.iter().filter(overdue) {
         find("KEY10", Some(key), "its private half should have been destroyed");
     }
     findings
+}
+
+/// Whether a broker that polls has had its time to destroy the private half of a key that ceased to sign at `end`.
+fn is_overdue(end: OffsetDateTime, policy: &Policy, now: OffsetDateTime) -> bool {
+    after(end, policy.keys.destroy_delay.saturating_add(policy.keys.sign_fence)) <= now
+}
+
+/// Whether another key signed until `from` or longer: not if the key that signs from then is the issuer's first, or the
+/// first after the issuer was another for a while.
+fn signed_at(keys: &[SigningKey], from: OffsetDateTime) -> bool {
+    let begun = |key: &&SigningKey| key.sign_from.is_some_and(|other| other < from);
+    keys.iter().filter(begun).any(|key| key.ends_at().is_none_or(|end| from <= end))
 }
 
 /// Whether a key that signs `from` then was made to by a revocation.

@@ -238,8 +238,13 @@ impl KeyRing {
     /// Whether this replica can sign.
     ///
     /// # Errors
-    /// Why it cannot: the reason for not being ready.
+    /// Why it cannot, or soon will not: the reason for not being ready.
     pub fn status(&self) -> Result<()> {
+        if let Some(snapshot) = self.held().snapshot
+            && snapshot.view.reading.issuer != self.policy.issuer
+        {
+            return Err(Error::IssuerChanged(snapshot.view.reading.issuer.clone()));
+        }
         self.signer().map(drop)
     }
 
@@ -327,13 +332,20 @@ impl KeyRing {
         halves
     }
 
-    /// Writes what is due by the last good poll, and then polls again.
+    /// Writes what is due by the last good poll, and then polls again. Once the installation has another issuer, its
+    /// own keys are left to end.
     ///
     /// # Errors
     /// [`Error::Sealed`] if a master key is missing: then nothing is written. If the database fails.
     pub async fn maintain(&self, db: &Db, seal: &Seal) -> Result<()> {
         let Some(snapshot) = self.held().snapshot else { return Ok(()) };
         let reading = &snapshot.view.reading;
+        if reading.others_end.is_some_and(|end| after(end, self.policy.keys.destroy_delay) <= reading.now) {
+            rotation::destroy_others(db, seal, &self.policy, reading.now).await?;
+        }
+        if reading.issuer != self.policy.issuer {
+            return Ok(());
+        }
         if rotation::plan(&reading.keys, &self.policy, reading.now).is_empty() {
             return Ok(());
         }

@@ -9,8 +9,10 @@ use time::OffsetDateTime;
 use time::format_description::well_known::Rfc3339;
 
 use super::material::Fresh;
-use super::signing_key::{Reading, SigningKey, State, Which, active, compare_and_swap, newest, published, waiting};
-use super::{MAX_PUBLISHED_KEYS, Policy, after};
+use super::signing_key::{
+    self, Reading, SigningKey, State, Which, active, compare_and_swap, newest, published, waiting,
+};
+use super::{MAX_PUBLISHED_KEYS, Policy, after, signed};
 use crate::db::Db;
 use crate::error::{Error, Result};
 use crate::installation::{self, SealState};
@@ -294,7 +296,7 @@ pub enum Outcome {
     Nothing,
     /// These steps were written.
     Written(Vec<Step>),
-    /// Another writer was faster. What it wrote may have made this change needless, or impossible.
+    /// Another writer was faster, or the issuer has changed. What it wrote may have made this change needless, or impossible.
     Lost,
 }
 
@@ -314,9 +316,7 @@ pub async fn change(
     if wanted.is_empty() {
         return Ok(Outcome::Nothing);
     }
-    if let SealState::Sealed(missing) = retry!(db, |conn| { installation::unseal(conn, seal).await })? {
-        return Err(Error::Sealed(missing.join(", ")));
-    }
+    insist_unsealed(db, seal).await?;
     let mut fresh = Vec::new();
     for _ in 0..publications(&wanted) {
         fresh.push(Fresh::generate(issuer, policy.algorithm, reading.now, seal).await?);
@@ -350,6 +350,32 @@ pub async fn change(
         }
     }
     Ok(outcome)
+}
+
+/// Destroys the private halves of other issuers' keys whose time is over at `now`.
+///
+/// # Errors
+/// [`Error::Sealed`] if a master key is missing: then nothing is written. If the database fails.
+pub async fn destroy_others(db: &Db, seal: &Seal, policy: &Policy, now: OffsetDateTime) -> Result<()> {
+    insist_unsealed(db, seal).await?;
+    let ended_by = now.saturating_sub(signed(policy.keys.destroy_delay));
+    let destroyed = retry!(db, |conn| {
+        let mut transaction = conn.begin().await?;
+        let destroyed = signing_key::destroy_others(&mut transaction, ended_by).await?;
+        transaction.commit().await?;
+        Ok(destroyed)
+    })?;
+    if destroyed > 0 {
+        tracing::info!(destroyed, "private halves of former issuers' signing keys destroyed");
+    }
+    Ok(())
+}
+
+async fn insist_unsealed(db: &Db, seal: &Seal) -> Result<()> {
+    match retry!(db, |conn| { installation::unseal(conn, seal).await })? {
+        SealState::Unsealed => Ok(()),
+        SealState::Sealed(missing) => Err(Error::Sealed(missing.join(", "))),
+    }
 }
 
 #[cfg(test)]

@@ -7,8 +7,9 @@ use sqlx::postgres::PgConnection;
 use sqlx::types::Json;
 use time::OffsetDateTime;
 
+use super::after;
 use super::material::{Fresh, PublicJwk, place};
-use crate::config::Algorithm;
+use crate::config::{self, Algorithm};
 use crate::error::{Error, Result};
 use crate::installation;
 use crate::seal::Seal;
@@ -174,6 +175,10 @@ pub struct Reading {
     pub now: OffsetDateTime,
     /// The installation's epoch.
     pub epoch: i64,
+    /// The installation's issuer: it may have been changed since the reader started.
+    pub issuer: String,
+    /// When the first of the keys of other issuers that still have their private half ceased to sign, or will.
+    pub others_end: Option<OffsetDateTime>,
     /// The key ring's version; 0 if it was never written.
     pub version: i64,
     /// The keys.
@@ -196,7 +201,9 @@ impl Reading {
     /// If the database fails, or is not set up.
     pub async fn take(conn: &mut PgConnection, issuer: &str, which: Which) -> Result<Self> {
         let head = sqlx::query!(
-            r#"select clock_timestamp() as "now!", i.epoch, r.version as "version?"
+            r#"select clock_timestamp() as "now!", i.epoch, i.issuer, r.version as "version?",
+                 (select min(least(k.sign_until, k.revoked_at)) from signing_keys k
+                  where k.issuer <> i.issuer and k.private_sealed is not null) as others_end
                from installation i left join keyrings r on r.issuer = $1 where i.id = 1"#,
             issuer
         )
@@ -237,7 +244,7 @@ impl Reading {
                 })
             })
             .collect::<Result<_>>()?;
-        Ok(Self { now: head.now, epoch: head.epoch, version, keys })
+        Ok(Self { now: head.now, epoch: head.epoch, issuer: head.issuer, others_end: head.others_end, version, keys })
     }
 }
 
@@ -292,7 +299,7 @@ impl SigningKey {
 }
 
 /// Takes the key ring of `issuer` from `version` to the next, and tells the database's time; none if another writer was
-/// faster.
+/// faster, or the installation has another issuer.
 ///
 /// # Errors
 /// If the database fails.
@@ -304,6 +311,7 @@ pub async fn compare_and_swap(conn: &mut PgConnection, issuer: &str, version: i6
     }
     let now = sqlx::query_scalar!(
         r#"update keyrings set version = version + 1 where issuer = $1 and version = $2
+             and exists (select 1 from installation i where i.id = 1 and i.issuer = $1)
            returning clock_timestamp() as "now!""#,
         issuer,
         version
@@ -311,6 +319,60 @@ pub async fn compare_and_swap(conn: &mut PgConnection, issuer: &str, version: i6
     .fetch_optional(conn)
     .await?;
     Ok(now)
+}
+
+/// Ends the key rings of all issuers but `issuer`, and tells whether a key had no end yet: what signs, or is about to,
+/// does so until every replica knows of the change; what only waits is revoked, since no token needs it. Takes the
+/// rings' next versions, so that a writer which knew them before loses.
+///
+/// # Errors
+/// If the database fails.
+pub async fn end_other_rings(conn: &mut PgConnection, issuer: &str, keys: &config::Keys) -> Result<bool> {
+    // The row may be missing while a broker makes the first keys.
+    sqlx::query!(
+        "insert into keyrings (issuer) select issuer from installation where id = 1 and issuer <> $1
+         on conflict (issuer) do nothing",
+        issuer
+    )
+    .execute(&mut *conn)
+    .await?;
+    sqlx::query!("update keyrings set version = version + 1 where issuer <> $1", issuer).execute(&mut *conn).await?;
+    let now = sqlx::query_scalar!(r#"select clock_timestamp() as "now!""#).fetch_one(&mut *conn).await?;
+    let until = after(now, keys.sign_fence);
+    let ended = sqlx::query!(
+        "update signing_keys set
+           sign_until = case when sign_from < $3 then $3 end,
+           unpublish_at = case when sign_from < $3 then $4::timestamptz end,
+           revoked_at = case when sign_from < $3 then revoked_at else $2::timestamptz end
+         where issuer <> $1 and sign_until is null and revoked_at is null",
+        issuer,
+        now,
+        until,
+        after(until, keys.unpublish_delay)
+    )
+    .execute(conn)
+    .await?;
+    Ok(ended.rows_affected() > 0)
+}
+
+/// Destroys the private halves of other issuers' keys that ceased to sign by `ended_by`; tells how many.
+///
+/// # Errors
+/// If the database fails.
+pub async fn destroy_others(conn: &mut PgConnection, ended_by: OffsetDateTime) -> Result<u64> {
+    let destroyed = sqlx::query!(
+        "update signing_keys set private_sealed = null
+         where issuer <> (select issuer from installation where id = 1) and private_sealed is not null
+           and least(sign_until, revoked_at) <= $1",
+        ended_by
+    )
+    .execute(&mut *conn)
+    .await?
+    .rows_affected();
+    if destroyed > 0 {
+        installation::bump_epoch(conn).await?;
+    }
+    Ok(destroyed)
 }
 
 /// Seals under the primary master key the private half of one signing key, of any issuer, that another one sealed;

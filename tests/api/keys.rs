@@ -58,6 +58,11 @@ async fn contents(db: &Db) -> String {
     sqlx::query(statement).fetch_one(&mut *conn).await.unwrap().get(0)
 }
 
+async fn set_issuer(db: &Db, issuer: &str) {
+    let mut conn = db.acquire().await.unwrap();
+    Installation::set_issuer(&mut conn, issuer, &policy().keys).await.unwrap();
+}
+
 async fn private_halves(db: &Db) -> i64 {
     let mut conn = db.acquire().await.unwrap();
     let statement = "select count(private_sealed) from signing_keys";
@@ -261,6 +266,7 @@ async fn tokens_of_every_algorithm_verify_with_the_jwks_alone() {
     for alg in [Algorithm::RS256, Algorithm::RS384, Algorithm::RS512, Algorithm::ES256, Algorithm::ES384] {
         for x5c in [false, true] {
             let issuer = format!("{ISSUER}/{}", alg.as_str());
+            set_issuer(&db, &issuer).await;
             let policy = Policy { issuer: issuer.clone(), algorithm: alg, x5c, ..policy() };
             let ring = KeyRing::new(policy, Clock::System);
             ring.tick(&db, &seal).await.unwrap();
@@ -337,4 +343,139 @@ async fn another_algorithm_is_that_of_the_next_key() {
     assert_eq!(ring.signer().unwrap().alg, Algorithm::ES256);
     let discovery: Value = serde_json::from_str(&ring.discovery().unwrap().body).unwrap();
     assert_eq!(discovery["id_token_signing_alg_values_supported"], json!(["ES256", "ES384"]));
+}
+
+const OTHER: &str = "https://other.example.com";
+
+fn of(issuer: &str) -> Policy {
+    Policy { issuer: issuer.to_owned(), ..policy() }
+}
+
+/// What the audit of this issuer finds, by rule and message.
+async fn findings(db: &Db, issuer: &str) -> Vec<(&'static str, String)> {
+    let audit = control::audit(db, &of(issuer)).await.unwrap();
+    audit.findings.into_iter().map(|finding| (finding.rule, finding.message)).collect()
+}
+
+async fn epoch(db: &Db) -> i64 {
+    Installation::find(&mut db.acquire().await.unwrap()).await.unwrap().unwrap().epoch
+}
+
+#[tokio::test]
+async fn a_changed_issuer_ends_the_old_keys_and_their_private_halves() {
+    let (db, seal) = installed().await;
+    let old = replica();
+    old.tick(&db, &seal).await.unwrap();
+    set_issuer(&db, OTHER).await;
+    assert_eq!(states(&db).await, [State::Active, State::Revoked]);
+    let found = findings(&db, OTHER).await;
+    assert!(found.len() == 1 && found[0].1.contains("a broker makes them when it starts"), "{found:?}");
+
+    // Again, it changes nothing.
+    let before = epoch(&db).await;
+    set_issuer(&db, OTHER).await;
+    assert_eq!(epoch(&db).await, before);
+
+    let ring = KeyRing::new(of(OTHER), Clock::System);
+    ring.tick(&db, &seal).await.unwrap();
+    ring.status().unwrap();
+    assert_eq!((private_halves(&db).await, findings(&db, OTHER).await), (4, vec![]));
+    // The one that only waited has its time first. Whoever comes to it destroys it, but for the wrong master key.
+    pass(&db, policy().keys.destroy_delay).await;
+    assert!(matches!(KeyRing::new(of(OTHER), Clock::System).tick(&db, &master(2)).await, Err(Error::Sealed(_))));
+    assert_eq!(private_halves(&db).await, 4);
+    let before = epoch(&db).await;
+    old.tick(&db, &seal).await.unwrap();
+    assert_eq!((private_halves(&db).await, epoch(&db).await), (3, before + 1));
+    pass(&db, policy().keys.sign_fence).await;
+    assert_eq!(findings(&db, OTHER).await, []);
+    ring.tick(&db, &seal).await.unwrap();
+    assert_eq!((private_halves(&db).await, epoch(&db).await), (2, before + 2));
+    ring.tick(&db, &seal).await.unwrap();
+    assert_eq!(epoch(&db).await, before + 2);
+    assert_eq!(findings(&db, OTHER).await, []);
+}
+
+#[tokio::test]
+async fn a_broker_of_the_old_issuer_makes_no_keys_and_is_not_ready() {
+    let (db, seal) = installed().await;
+    let (ring, late) = (replica(), replica());
+    ring.tick(&db, &seal).await.unwrap();
+    // One has seen before the change that a rotation is due.
+    pass(&db, policy().keys.rotation_period).await;
+    late.poll(&db, &seal).await.unwrap();
+    set_issuer(&db, OTHER).await;
+    late.maintain(&db, &seal).await.unwrap();
+    ring.tick(&db, &seal).await.unwrap();
+    for ring in [&ring, &late] {
+        let error = ring.status().unwrap_err();
+        assert!(matches!(&error, Error::IssuerChanged(issuer) if issuer == OTHER), "{error}");
+        ring.signer().unwrap().sign(b"message").unwrap();
+    }
+    pass(&db, policy().keys.sign_fence).await;
+    ring.tick(&db, &seal).await.unwrap();
+    assert!(ring.signer().is_err());
+    assert_eq!(states(&db).await, [State::Retiring, State::Revoked]);
+    assert!(matches!(control::rotate(&db, &seal, &policy(), true).await, Err(Error::Refused(_))));
+}
+
+#[tokio::test]
+async fn a_key_that_is_about_to_take_over_ends_with_the_issuer() {
+    let (db, seal) = installed().await;
+    replica().tick(&db, &seal).await.unwrap();
+    control::rotate(&db, &seal, &policy(), true).await.unwrap();
+    set_issuer(&db, OTHER).await;
+    pass(&db, policy().keys.sign_fence).await;
+    let mut found = states(&db).await;
+    found.sort_unstable();
+    assert_eq!(found, [State::Retiring, State::Retiring, State::Revoked]);
+}
+
+#[tokio::test]
+async fn an_issuer_that_is_set_back_signs_with_a_fresh_key_at_once() {
+    let (db, seal) = installed().await;
+    replica().tick(&db, &seal).await.unwrap();
+    let old: Vec<String> =
+        control::list(&db, &policy()).await.unwrap().keys.into_iter().map(|key| key.key_id).collect();
+    set_issuer(&db, OTHER).await;
+    pass(&db, policy().keys.destroy_delay).await;
+    KeyRing::new(of(OTHER), Clock::System).tick(&db, &seal).await.unwrap();
+    set_issuer(&db, ISSUER).await;
+    let ring = replica();
+    ring.tick(&db, &seal).await.unwrap();
+    let signer = ring.signer().unwrap();
+    assert!(!old.contains(&signer.kid));
+    verify(&mint(&signer), &ring.jwks().unwrap().body);
+    assert_eq!(states(&db).await.iter().filter(|state| **state == State::Next).count(), 1);
+    assert_clean(&db).await;
+
+    // At once back: the old key signs until its end, and then a fresh one.
+    set_issuer(&db, OTHER).await;
+    set_issuer(&db, ISSUER).await;
+    let ring = replica();
+    ring.tick(&db, &seal).await.unwrap();
+    assert_eq!(ring.signer().unwrap().kid, signer.kid);
+    pass(&db, policy().keys.sign_fence).await;
+    ring.tick(&db, &seal).await.unwrap();
+    assert_ne!(ring.signer().unwrap().kid, signer.kid);
+}
+
+#[tokio::test]
+async fn the_audit_finds_private_halves_that_other_issuers_left() {
+    let (db, seal) = installed().await;
+    replica().tick(&db, &seal).await.unwrap();
+    let mut conn = db.conn().await;
+    sqlx::query("update installation set issuer = $1").bind(OTHER).execute(&mut *conn).await.unwrap();
+    let ring = KeyRing::new(of(OTHER), Clock::System);
+    ring.tick(&db, &seal).await.unwrap();
+    let found = findings(&db, OTHER).await;
+    assert!(found.len() == 2 && found.iter().all(|(rule, text)| *rule == "KEY10" && text.contains("set-issuer")));
+
+    set_issuer(&db, OTHER).await;
+    assert_eq!(findings(&db, OTHER).await, []);
+    pass(&db, policy().keys.destroy_delay + 2 * policy().keys.sign_fence).await;
+    let found = findings(&db, OTHER).await;
+    assert!(found.len() == 2 && found.iter().all(|(rule, text)| *rule == "KEY10" && text.contains("destroyed")));
+    ring.tick(&db, &seal).await.unwrap();
+    assert_eq!(findings(&db, OTHER).await, []);
 }

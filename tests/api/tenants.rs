@@ -1,6 +1,7 @@
 //! Tenants and access keys; what is sealed; and that every write to a small table is told to the other replicas.
 
 use sqlx::postgres::PgConnection;
+use symbolon::config;
 use symbolon::error::{Error, Result};
 use symbolon::ids::AccessKeyId;
 use symbolon::installation::{self, Installation, Kind, SealState};
@@ -153,7 +154,8 @@ async fn the_first_start_decides_what_the_installation_is() {
     let mut conn = db.conn().await;
     let found = Installation::find_or_create(&mut conn, Kind::Dev, "http://other").await.unwrap();
     assert_eq!((found.kind, found.issuer.as_str()), (Kind::Serve, ISSUER));
-    Installation::set_issuer(&mut conn, "https://new.example.com").await.unwrap();
+    let keys = config::Config::read(&config::Sources::default()).unwrap().keys;
+    Installation::set_issuer(&mut conn, "https://new.example.com", &keys).await.unwrap();
     let changed = Installation::find(&mut conn).await.unwrap().unwrap();
     assert_eq!((changed.issuer.as_str(), changed.epoch), ("https://new.example.com", found.epoch + 1));
     assert!(sqlx::query("insert into installation values (2, 'dev', 'x')").execute(&mut *conn).await.is_err());

@@ -34,7 +34,14 @@ impl Bench {
 
     /// A poll for which the database says `now`.
     fn poll(&self, now: OffsetDateTime) -> Result<()> {
-        let reading = Reading { now, epoch: 7, version: 1, keys: self.keys.clone() };
+        let reading = Reading {
+            now,
+            epoch: 7,
+            issuer: self.ring.policy.issuer.clone(),
+            others_end: None,
+            version: 1,
+            keys: self.keys.clone(),
+        };
         let elapsed = self.ring.clock.elapsed();
         let wall = self.ring.clock.wall();
         let agree = clocks_agree(&self.ring.policy, wall, wall, now);
