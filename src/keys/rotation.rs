@@ -4,6 +4,8 @@
 //! [`change`] writes them: it decides, generates the keys needed, takes the key ring's version by compare-and-swap,
 //! decides again by the clock of that very moment, and writes what [`perform`] changed. Who loses discards.
 
+use std::fmt;
+
 use sqlx::Connection as _;
 use time::OffsetDateTime;
 use time::format_description::well_known::Rfc3339;
@@ -60,6 +62,24 @@ pub enum Step {
         /// Which.
         kid: String,
     },
+}
+
+impl fmt::Display for Step {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Publish { sign_from: None } => f.write_str("publish a new key"),
+            Self::Publish { sign_from: Some(at) } => write!(f, "publish a new key that signs from {}", shown(*at)),
+            Self::Begin { kid, at } => write!(f, "{kid} signs from {}", shown(*at)),
+            Self::End { kid, at, .. } => write!(f, "{kid} signs until {}", shown(*at)),
+            Self::Resume { kid } => write!(f, "{kid} signs on"),
+            Self::Revoke { kid, .. } => write!(f, "revoke {kid}"),
+            Self::Destroy { kid } => write!(f, "destroy the private half of {kid}"),
+        }
+    }
+}
+
+fn shown(at: OffsetDateTime) -> String {
+    at.format(&Rfc3339).unwrap_or_default()
 }
 
 /// What is due at `now`. Most of the time that is nothing.
@@ -346,7 +366,7 @@ pub async fn change(
     })?;
     if let Outcome::Written(steps) = &outcome {
         for step in steps {
-            tracing::info!(issuer, version = reading.version + 1, ?step, "signing keys changed");
+            tracing::info!(issuer, version = reading.version + 1, %step, "signing keys changed");
         }
     }
     Ok(outcome)
