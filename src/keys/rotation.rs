@@ -78,10 +78,6 @@ impl fmt::Display for Step {
     }
 }
 
-fn shown(at: OffsetDateTime) -> String {
-    at.format(&Rfc3339).unwrap_or_default()
-}
-
 /// What is due at `now`. Most of the time that is nothing.
 #[must_use]
 pub fn plan(keys: &[SigningKey], policy: &Policy, now: OffsetDateTime) -> Vec<Step> {
