@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::io::{BufRead as _, BufReader};
 use std::net::TcpListener;
+use std::os::unix::fs::PermissionsExt as _;
 use std::os::unix::process::CommandExt as _;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
@@ -318,9 +319,11 @@ impl Drop for Dev {
     }
 }
 
-/// A folder that has the binary where a clone of the project has it.
+/// A folder that has the binary where a clone of the project has it. Every user may pass through it: a private folder of
+/// root's would have `symbolon dev` keep its cluster among the system's state, where no test would remove it.
 fn clone() -> TempDir {
     let folder = tempfile::tempdir().unwrap();
+    fs::set_permissions(folder.path(), fs::Permissions::from_mode(0o711)).unwrap();
     fs::create_dir_all(folder.path().join("target/debug")).unwrap();
     std::os::unix::fs::symlink(env!("CARGO_BIN_EXE_symbolon"), folder.path().join("target/debug/symbolon")).unwrap();
     folder

@@ -92,6 +92,29 @@ async fn operations_for_anyone_are_for_every_page_and_without_dev_credentials_so
 }
 
 #[tokio::test]
+async fn where_dev_keys_are_made_foreign_pages_are_refused_whatever_is_configured() {
+    let started = broker().await;
+    let dev = started.in_dev_mode(true, &[]).await;
+    let broker = dev.replica_with(|config| config.dev.allow_dev_credentials = false).await;
+    assert_foreign(&signed_from(&broker, &[PAGE]).await, PAGE);
+    signed_from(&broker, &["http://localhost:3000"]).await.ok();
+    signed_from(&broker, &[]).await.ok();
+}
+
+#[tokio::test]
+async fn the_account_number_of_a_disabled_tenant_is_refused_from_the_first_time_on() {
+    let started = broker().await;
+    let dev = started.in_dev_mode(true, &[]).await;
+    let mut conn = started.db.conn().await;
+    let account = harness::tenant(&mut conn, 43).await;
+    assert!(Tenant::set_status(&mut conn, &account, Status::Disabled).await.unwrap());
+    let developer = dev.developer(1).with_key("000000000043", "test");
+    for _ in 0..2 {
+        developer.call("ListIdentityPools", json!({ "MaxResults": 1 })).await.unknown_key();
+    }
+}
+
+#[tokio::test]
 async fn account_numbers_are_access_keys_where_dev_keys_are_made_and_nowhere_else() {
     let started = broker().await;
     let list = || json!({ "MaxResults": 1 });

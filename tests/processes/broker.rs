@@ -31,6 +31,7 @@ pub struct Launch {
     args: Vec<String>,
     env: BTreeMap<String, String>,
     dir: PathBuf,
+    heard_until: Option<&'static str>,
 }
 
 impl Launch {
@@ -41,6 +42,7 @@ impl Launch {
             args: args.iter().map(|arg| (*arg).to_owned()).collect(),
             env: BTreeMap::from([("PATH".to_owned(), "/usr/local/bin:/usr/bin:/bin:/usr/sbin:/sbin".to_owned())]),
             dir: "/".into(),
+            heard_until: None,
         }
     }
 
@@ -96,6 +98,12 @@ impl Launch {
         self
     }
 
+    /// Nobody reads its stderr any more after the first line with this word: the pipe is closed at our end.
+    pub fn heard_until(mut self, word: &'static str) -> Self {
+        self.heard_until = Some(word);
+        self
+    }
+
     /// Starts the process and returns at once.
     pub fn spawn(&self) -> Broker {
         let mut command = Command::new(&self.program[0]);
@@ -104,8 +112,8 @@ impl Launch {
         let mut child = command.spawn().unwrap();
         let said = Arc::new(Mutex::new(Vec::new()));
         let readers = vec![
-            follow(child.stdout.take().unwrap(), "out", &said),
-            follow(child.stderr.take().unwrap(), "err", &said),
+            follow(child.stdout.take().unwrap(), "out", &said, None),
+            follow(child.stderr.take().unwrap(), "err", &said, self.heard_until),
         ];
         let is_dev = self.args.first().is_some_and(|command| command == "dev");
         Broker { child, said, readers, is_dev, url: String::new(), admin: String::new() }
@@ -129,12 +137,17 @@ fn follow(
     stream: impl Read + Send + 'static,
     name: &'static str,
     said: &Arc<Mutex<Vec<(&'static str, String)>>>,
+    until: Option<&'static str>,
 ) -> JoinHandle<()> {
     let said = Arc::clone(said);
     std::thread::spawn(move || {
         for line in BufReader::new(stream).lines() {
             let Ok(line) = line else { return };
+            let is_last = until.is_some_and(|word| line.contains(word));
             said.lock().unwrap().push((name, line));
+            if is_last {
+                return;
+            }
         }
     })
 }

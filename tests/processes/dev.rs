@@ -1,6 +1,7 @@
 //! `symbolon dev` as people use it: again and again on one folder, by root and by others, in homes that nobody enters.
 
 use std::fs;
+use std::net::{IpAddr, Ipv4Addr, SocketAddr, UdpSocket};
 use std::os::unix::fs::{PermissionsExt as _, chown};
 use std::path::{Path, PathBuf};
 
@@ -97,6 +98,29 @@ async fn a_throw_away_broker_leaves_nothing_in_the_way() {
     let left: Vec<_> = fs::read_dir(tmp.path()).unwrap().flatten().map(|entry| entry.path()).collect();
     assert!(left.is_empty(), "{left:?}");
     assert!(!inside(&dir, "data").join("postgres").exists());
+}
+
+/// An address of this machine that others may reach; without a network, any.
+fn reachable_address() -> IpAddr {
+    let socket = UdpSocket::bind("0.0.0.0:0").unwrap();
+    let route = socket.connect("192.0.2.1:9").and_then(|()| socket.local_addr());
+    route.map_or(Ipv4Addr::UNSPECIFIED.into(), |address| address.ip())
+}
+
+#[tokio::test]
+async fn an_issuer_that_cannot_be_is_not_kept_and_one_that_others_reach_can() {
+    let dir = public_dir();
+    let launch = Launch::dev(&inside(&dir, "data"));
+    let refused = launch.clone().env("SYMBOLON__ISSUER__URL", "http://Foo/").run().await;
+    assert_eq!(refused.code, Some(3), "{}", refused.stderr);
+    assert!(refused.complaint().contains("issuer.url: \"http://Foo/\" must"), "{}", refused.stderr);
+
+    let listen = SocketAddr::new(reachable_address(), 0).to_string();
+    let public = launch.option("--listen", listen).arg("--allow-public-dev-credentials");
+    let broker = public.start().await;
+    let pool = Client::dev().create_pool(&broker.url).await;
+    assert_eq!(memory(&broker, &pool).await[2], broker.url);
+    broker.stop().await;
 }
 
 /// What root's dev keeps in the system's state folder, removed with the test that made it.

@@ -14,6 +14,7 @@ mod raw;
 mod crash;
 mod dev;
 mod drain;
+mod endurance;
 mod limits;
 mod logs;
 mod lost_database;

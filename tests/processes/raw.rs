@@ -4,7 +4,7 @@ use std::io;
 use std::time::Duration;
 
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
-use tokio::net::TcpStream;
+use tokio::net::{TcpSocket, TcpStream};
 use tokio::time::timeout;
 
 /// Nothing takes longer.
@@ -35,6 +35,19 @@ impl Raw {
         let stream = TcpStream::connect(url.trim_start_matches("http://")).await?;
         stream.set_nodelay(true)?;
         Ok(Self { stream, pending: Vec::new() })
+    }
+
+    /// A client that asks again and again and never reads an answer, until the server takes no more questions of it.
+    pub async fn slow_reader(url: &str, path: &str) -> Self {
+        let socket = TcpSocket::new_v4().unwrap();
+        socket.set_recv_buffer_size(4_096).unwrap();
+        let stream = socket.connect(url.trim_start_matches("http://").parse().unwrap()).await.unwrap();
+        let mut connection = Self { stream, pending: Vec::new() };
+        let requests = format!("GET {path} HTTP/1.1\r\nhost: localhost\r\n\r\n").repeat(100);
+        while let Ok(sent) = timeout(Duration::from_millis(300), connection.send(requests.as_bytes())).await {
+            sent.unwrap();
+        }
+        connection
     }
 
     pub async fn send(&mut self, bytes: &[u8]) -> io::Result<()> {

@@ -15,11 +15,11 @@ use crate::database::{ACCOUNT, Database, checksum, connect, count, public_dir, r
 use crate::proxy::Proxy;
 
 /// A port that nobody listens on, most likely for long enough.
-fn free_port() -> u16 {
+pub fn free_port() -> u16 {
     TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port()
 }
 
-fn url_at(port: u16) -> String {
+pub fn url_at(port: u16) -> String {
     format!("postgres://symbolon:s3cret-of-the-database@127.0.0.1:{port}/symbolon?sslmode=disable")
 }
 
