@@ -319,8 +319,7 @@ impl Drop for Dev {
     }
 }
 
-/// A folder that has the binary where a clone of the project has it. Every user may pass through it: a private folder of
-/// root's would have `symbolon dev` keep its cluster among the system's state, where no test would remove it.
+/// A folder that has the binary where a clone of the project has it, and that PostgreSQL's user may pass through.
 fn clone() -> TempDir {
     let folder = tempfile::tempdir().unwrap();
     fs::set_permissions(folder.path(), fs::Permissions::from_mode(0o711)).unwrap();
