@@ -319,11 +319,9 @@ impl Drop for Dev {
     }
 }
 
-/// A folder that has the binary where a clone of the project has it. Every user may pass through it: a private folder of
-/// root's would have `symbolon dev` keep its cluster among the system's state, where no test would remove it.
+/// A folder that has the binary where a clone of the project has it, and that PostgreSQL's user may pass through.
 fn clone() -> TempDir {
-    let folder = tempfile::tempdir().unwrap();
-    fs::set_permissions(folder.path(), fs::Permissions::from_mode(0o711)).unwrap();
+    let folder = tempfile::Builder::new().permissions(fs::Permissions::from_mode(0o711)).tempdir().unwrap();
     fs::create_dir_all(folder.path().join("target/debug")).unwrap();
     std::os::unix::fs::symlink(env!("CARGO_BIN_EXE_symbolon"), folder.path().join("target/debug/symbolon")).unwrap();
     folder

@@ -121,6 +121,7 @@ async fn an_issuer_that_cannot_be_is_not_kept_and_one_that_others_reach_can() {
     let pool = Client::dev().create_pool(&broker.url).await;
     assert_eq!(memory(&broker, &pool).await[2], broker.url);
     broker.stop().await;
+    assert!(inside(&dir, "data/postgres").is_dir(), "the database is not in a folder that its user can enter");
 }
 
 /// What root's dev keeps in the system's state folder, removed with the test that made it.

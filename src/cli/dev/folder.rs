@@ -10,7 +10,7 @@ use super::{DEV_ACCESS_KEY, DEV_SECRET, Failure};
 use crate::config::Config;
 use crate::seal::Seal;
 
-/// A data folder, which only its owner can enter.
+/// A data folder, which only its owner can list.
 #[derive(Debug)]
 pub(super) struct Folder {
     path: PathBuf,
@@ -26,7 +26,9 @@ impl Folder {
                 given.display()
             ))
         };
-        fs::DirBuilder::new().recursive(true).mode(0o700).create(given).map_err(refuse)?;
+        // Root's is passed through by the user whom PostgreSQL runs as; what is secret in it has a mode of its own.
+        let mode = if nix::unistd::Uid::effective().is_root() { 0o711 } else { 0o700 };
+        fs::DirBuilder::new().recursive(true).mode(mode).create(given).map_err(refuse)?;
         Ok(Self { path: given.canonicalize().map_err(refuse)?, given: given.to_owned() })
     }
 
