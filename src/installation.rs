@@ -4,9 +4,7 @@ use sqlx::Connection as _;
 use sqlx::postgres::PgConnection;
 use time::OffsetDateTime;
 
-use crate::config;
 use crate::error::{Error, Result};
-use crate::keys::signing_key::end_other_rings;
 use crate::seal::{Place, Seal};
 
 const CANARY: &[u8] = b"symbolon";
@@ -74,25 +72,6 @@ impl Installation {
         .execute(&mut *conn)
         .await?;
         Self::find(conn).await?.ok_or_else(|| Error::internal("the installation row is gone"))
-    }
-
-    /// Changes the issuer, and ends the key rings of all others: every verifier must be told, since tokens of the old
-    /// one cease to be made. Writes the row only if something changes.
-    ///
-    /// # Errors
-    /// If the database fails.
-    pub async fn set_issuer(conn: &mut PgConnection, issuer: &str, keys: &config::Keys) -> Result<()> {
-        let mut tx = conn.begin().await?;
-        let ended = end_other_rings(&mut tx, issuer, keys).await?;
-        sqlx::query!(
-            "update installation set issuer = $1, epoch = epoch + 1 where id = 1 and (issuer <> $1 or $2)",
-            issuer,
-            ended
-        )
-        .execute(&mut *tx)
-        .await?;
-        tx.commit().await?;
-        Ok(())
     }
 }
 

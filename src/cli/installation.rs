@@ -8,6 +8,7 @@ use super::{Failure, Output, print, shown};
 use crate::config::{Issuer, issuer_problems};
 use crate::db::{self, Schema};
 use crate::installation::{self, Installation, Kind};
+use crate::keys::control;
 
 /// Options of `symbolon installation`.
 #[derive(Debug, clap::Args)]
@@ -111,7 +112,7 @@ async fn set_issuer(session: &Session, output: Output, url: &str) -> Result<(), 
         )));
     };
     // If it is this one already, keys of former issuers that never got an end get it.
-    Installation::set_issuer(&mut conn, url, &config.keys).await?;
+    control::set_issuer(&mut conn, url, &config.keys).await?;
     let result = Changed { issuer: url.to_owned(), previous_issuer: found.issuer };
     print(output, &result, |result| {
         if result.previous_issuer == result.issuer {

@@ -1,15 +1,17 @@
-//! What the operator's commands do: list, rotate, revoke, audit.
+//! What the operator's commands do: list, rotate, revoke, audit, change the issuer.
 
 use serde::Serialize;
 use serde_json::Value;
+use sqlx::Connection as _;
+use sqlx::postgres::PgConnection;
 use sqlx::types::Json;
 use time::OffsetDateTime;
 
 use super::material::Numbers;
 use super::rotation::{self, Outcome, known_from};
-use super::signing_key::{Reading, SigningKey, State, Which, active, published, waiting};
+use super::signing_key::{Reading, SigningKey, State, Which, active, end_other_rings, published, waiting};
 use super::{MAX_PUBLISHED_KEYS, Policy, after};
-use crate::config::Algorithm;
+use crate::config::{self, Algorithm};
 use crate::db::{Db, Tries};
 use crate::error::{Error, Result};
 use crate::retry;
@@ -280,6 +282,25 @@ fn audit_jwk(kid: &str, jwk: &Value) -> Option<&'static str> {
     }
     let thumbprint = serde_json::from_value::<Numbers>(jwk.clone()).ok().map(|numbers| numbers.thumbprint());
     (thumbprint.as_deref() != Some(kid)).then_some("its kid is not the thumbprint of its JWK")
+}
+
+/// Changes the installation's issuer, and ends the key rings of all others: every verifier must be told, since tokens
+/// of the old one cease to be made. Writes the row only if something changes.
+///
+/// # Errors
+/// If the database fails.
+pub async fn set_issuer(conn: &mut PgConnection, issuer: &str, keys: &config::Keys) -> Result<()> {
+    let mut tx = conn.begin().await?;
+    let ended = end_other_rings(&mut tx, issuer, keys).await?;
+    sqlx::query!(
+        "update installation set issuer = $1, epoch = epoch + 1 where id = 1 and (issuer <> $1 or $2)",
+        issuer,
+        ended
+    )
+    .execute(&mut *tx)
+    .await?;
+    tx.commit().await?;
+    Ok(())
 }
 
 #[cfg(test)]

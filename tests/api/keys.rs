@@ -60,7 +60,7 @@ async fn contents(db: &Db) -> String {
 
 async fn set_issuer(db: &Db, issuer: &str) {
     let mut conn = db.acquire().await.unwrap();
-    Installation::set_issuer(&mut conn, issuer, &policy().keys).await.unwrap();
+    control::set_issuer(&mut conn, issuer, &policy().keys).await.unwrap();
 }
 
 async fn private_halves(db: &Db) -> i64 {

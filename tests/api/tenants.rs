@@ -5,6 +5,7 @@ use symbolon::config;
 use symbolon::error::{Error, Result};
 use symbolon::ids::AccessKeyId;
 use symbolon::installation::{self, Installation, Kind, SealState};
+use symbolon::keys::control;
 use symbolon::pools::Pool;
 use symbolon::pools::pool::Settings;
 use symbolon::seal::Seal;
@@ -155,7 +156,7 @@ async fn the_first_start_decides_what_the_installation_is() {
     let found = Installation::find_or_create(&mut conn, Kind::Dev, "http://other").await.unwrap();
     assert_eq!((found.kind, found.issuer.as_str()), (Kind::Serve, ISSUER));
     let keys = config::Config::read(&config::Sources::default()).unwrap().keys;
-    Installation::set_issuer(&mut conn, "https://new.example.com", &keys).await.unwrap();
+    control::set_issuer(&mut conn, "https://new.example.com", &keys).await.unwrap();
     let changed = Installation::find(&mut conn).await.unwrap().unwrap();
     assert_eq!((changed.issuer.as_str(), changed.epoch), ("https://new.example.com", found.epoch + 1));
     assert!(sqlx::query("insert into installation values (2, 'dev', 'x')").execute(&mut *conn).await.is_err());
