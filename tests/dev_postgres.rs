@@ -140,7 +140,7 @@ impl Holder {
 
 /// Not a test: the other process of [`Holder`], told by its standard input what to do.
 #[tokio::test]
-#[ignore = "run by other tests"]
+#[ignore = "no test, but the process that other tests here start and kill"]
 async fn holder() {
     let mut lines = std::io::stdin().lock().lines();
     let mut line = || lines.next().map(Result::unwrap).filter(|line| !line.is_empty());

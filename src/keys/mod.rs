@@ -4,9 +4,11 @@
 //! - [`signing_key`]: the row; its state is a pure function of the times in it.
 //! - [`rotation`]: the pure decisions (what is due, a rotation or a revocation by hand) and the one way to write them.
 //! - [`ring`]: what a replica holds in memory: it signs, shows the JWKS, and keeps the rows in order.
+//! - [`documents`]: the JWKS and the discovery document, made from the published keys.
 //! - [`control`]: what the operator's commands do.
 
 pub mod control;
+pub mod documents;
 pub mod material;
 pub mod ring;
 pub mod rotation;
@@ -19,7 +21,8 @@ use time::OffsetDateTime;
 use crate::config::{self, Algorithm};
 
 pub use crate::config::MAX_PUBLISHED_KEYS;
-pub use ring::{Document, KeyRing, Signer};
+pub use documents::Document;
+pub use ring::{KeyRing, Signer};
 pub use signing_key::{SigningKey, State};
 
 /// The schedule of an issuer's keys, and how they look.

@@ -1,5 +1,6 @@
 //! The ring's clocks, fence and documents.
 
+use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use time::macros::datetime;
 
