@@ -21,6 +21,7 @@ use crate::retry;
 use crate::seal::Seal;
 use crate::tenants::AccessKey;
 use crate::tenants::remembered_key::RememberedKey;
+use crate::upstream::Upstream;
 
 /// The running broker. Only doors (`cli`, `http`, `cognito`) see it; rooms take what they need.
 pub struct App {
@@ -34,6 +35,8 @@ pub struct App {
     pub seal: Seal,
     /// The signing keys.
     pub ring: KeyRing,
+    /// The login providers of others.
+    pub upstream: Upstream,
     /// Rates.
     pub limits: Limits,
     /// The regions served; none means every well-formed name.
@@ -56,6 +59,7 @@ impl App {
     pub fn new(config: Config, db: Db, clock: Clock, seal: Seal, found: &Installation, seal_state: SealState) -> Self {
         Self {
             ring: KeyRing::new(Policy::new(&config, &found.issuer), clock.clone()),
+            upstream: Upstream::new(&config.upstream, clock.clone()),
             limits: Limits::new(&config.limits),
             regions: config.served_regions(),
             makes_dev_keys: false,

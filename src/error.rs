@@ -27,6 +27,27 @@ pub enum Error {
     /// The developer provider where only public ones are taken.
     #[error("a developer provider where only public ones are taken")]
     DeveloperProviderNotPublic,
+    /// A login token that does not hold.
+    #[error("invalid login token: {0}")]
+    InvalidLogin(#[from] InvalidLogin),
+    /// An issuer, or what stands behind it, could not be asked; the text is for the log.
+    #[error("upstream: {0}")]
+    Upstream(String),
+    /// The identity has no role that it could take on.
+    #[error("no usable role")]
+    NoUsableRole,
+    /// A classic-flow operation on a pool that does not admit the classic flow.
+    #[error("the classic flow is not enabled")]
+    ClassicFlowDisabled,
+    /// A classic-flow operation on a pool with role mappings.
+    #[error("the classic flow does not go with role mappings")]
+    ClassicFlowWithMappings,
+    /// A role that cannot be passed: its ARN is malformed.
+    #[error("access to role {0} is forbidden")]
+    RoleForbidden(String),
+    /// A key of role mappings that names no provider of the pool.
+    #[error("{0} is not a role mapping provider")]
+    NotAMappingProvider(String),
     /// The service's own token given as a login to `GetId`.
     #[error("the service's own token was given as a login")]
     OwnTokenAsLogin,
@@ -130,6 +151,49 @@ pub fn database_text(error: &sqlx::Error) -> String {
         sqlx::Error::PoolTimedOut => "no connection became free within database.acquire_timeout".to_owned(),
         error => error.to_string(),
     }
+}
+
+/// Why a login token is refused: what its bearer may know.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum InvalidLogin {
+    /// Not a compact JWS whose payload is a set of claims, or not an ID token.
+    #[error("not an OpenID Connect ID token")]
+    NotIdToken,
+    /// Expired; both times in epoch seconds.
+    #[error("expired: {now} >= {exp}")]
+    Expired {
+        /// Now.
+        now: i64,
+        /// Its `exp`.
+        exp: i64,
+    },
+    /// Dated in the future.
+    #[error("not valid yet")]
+    NotYetValid,
+    /// The signature is not one of the issuer's published keys.
+    #[error("couldn't verify the signature")]
+    Signature,
+    /// Of another issuer than that of its login key.
+    #[error("of another issuer")]
+    Issuer,
+    /// A claim that must be there is not, or is not of its type.
+    #[error("no usable claim {0}")]
+    MissingClaim(&'static str),
+    /// Made for a client that is not configured.
+    #[error("for another audience")]
+    Audience,
+    /// The user pool no longer honours it: signed out, disabled or deleted.
+    #[error("no longer honoured by its user pool")]
+    Revoked,
+    /// The server-side check is asked for, and cannot be done.
+    #[error("the server-side token check is not configured")]
+    CheckNotConfigured,
+    /// Not one of this service's own tokens, where only those are taken.
+    #[error("not one of this service's tokens")]
+    NotOwnToken,
+    /// A claim that is mapped to a principal tag does not fit one.
+    #[error("the claim {0} does not fit a principal tag")]
+    UnfitTagClaim(String),
 }
 
 /// Shorthand for a result in the broker's own words.

@@ -53,6 +53,18 @@ text_id!(
     }
 );
 
+impl Region {
+    /// The partition of Amazon Resource Names that the region is in.
+    #[must_use]
+    pub fn partition(&self) -> &'static str {
+        match self.0.split_once('-') {
+            Some(("cn", _)) => "aws-cn",
+            Some(("us", rest)) if rest.starts_with("gov-") => "aws-us-gov",
+            _ => "aws",
+        }
+    }
+}
+
 text_id!(
     /// The public half of a developer's credentials (16 to 128 word characters; `test` and account numbers in dev).
     AccessKeyId,

@@ -14,8 +14,8 @@
 //! |---|---|---|
 //! | doors | [`cli`], [`http`], [`cognito`] | how the world comes in: commands, routes, the Cognito Identity API |
 //! | the app | [`app`] | what operations need, built in one place; only doors see it |
-//! | rooms | [`tokens`], [`identities`], [`keys`], [`pools`], [`tenants`] | what the broker knows: one aggregate a file, its type, its rules and its SQL together |
-//! | ground | [`cache`], [`clock`], [`config`], [`db`], [`error`], [`ids`], [`installation`], [`limits`], [`request`], [`seal`], [`sigv4`], [`telemetry`] | vocabulary and tools; they know nothing of what is above |
+//! | rooms | [`tokens`], [`identities`], [`upstream`], [`iam`], [`keys`], [`pools`], [`tenants`] | what the broker knows: one aggregate a file, its type, its rules and its SQL together |
+//! | ground | [`cache`], [`clock`], [`config`], [`db`], [`error`], [`ids`], [`installation`], [`limits`], [`request`], [`seal`], [`sigv4`], [`tags`], [`telemetry`] | vocabulary and tools; they know nothing of what is above |
 //!
 //! The heart is the table in [`cognito`]: one `match` from the name of an operation to the function that answers it,
 //! through `signed` or `public`. Who may call an operation is written there, in one word, and nowhere else.
@@ -99,11 +99,13 @@ pub mod cli;
 pub mod cognito;
 pub mod http;
 
+pub mod iam;
 pub mod identities;
 pub mod keys;
 pub mod pools;
 pub mod tenants;
 pub mod tokens;
+pub mod upstream;
 
 pub mod cache;
 pub mod clock;
@@ -116,4 +118,5 @@ pub mod limits;
 pub mod request;
 pub mod seal;
 pub mod sigv4;
+pub mod tags;
 pub mod telemetry;

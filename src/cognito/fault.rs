@@ -6,7 +6,7 @@ use axum::http::StatusCode;
 
 use super::json::Malformed;
 use super::validate::{self, Violation};
-use crate::error::Error;
+use crate::error::{Error, InvalidLogin};
 use crate::sigv4::Refusal;
 
 /// A failure as the wire has it.
@@ -133,6 +133,26 @@ impl From<Error> for Fault {
             Error::ProviderNotSupported => {
                 Self::new(NOT_AUTHORIZED, "Token is not from a supported provider of this identity pool.")
             }
+            Error::InvalidLogin(why) => Self::new(NOT_AUTHORIZED, format!("Invalid login token.{}", login_text(&why))),
+            Error::NoUsableRole => Self::new(
+                "InvalidIdentityPoolConfigurationException",
+                "Invalid identity pool configuration. Check assigned IAM roles for this pool.",
+            ),
+            Error::ClassicFlowDisabled => {
+                Self::new(INVALID, "Basic (classic) flow is not enabled, please use enhanced flow.")
+            }
+            Error::ClassicFlowWithMappings => {
+                Self::new(INVALID, "Basic (classic) flow is not supported with RoleMappings, please use enhanced flow.")
+            }
+            Error::RoleForbidden(role) => Self::new(NOT_AUTHORIZED, format!("Access to Role '{role}' is forbidden.")),
+            Error::NotAMappingProvider(key) => Self::new(
+                INVALID,
+                format!("({key}) is not a valid RoleMapping ProviderName or is not a configured provider."),
+            ),
+            error @ Error::Upstream(_) => Self {
+                cause: Some(error),
+                ..Self::new("ExternalServiceException", "A login provider could not be asked. Try again.")
+            },
             Error::OwnTokenAsLogin => Self::new(NOT_AUTHORIZED, "Invalid login token. Can't pass in a Cognito token."),
             Error::DeveloperProviderNotPublic => Self::new(INVALID, "Please provide a valid public provider."),
             Error::DeveloperProviderNotSupported => {
@@ -178,6 +198,26 @@ impl From<Error> for Fault {
             | Error::Database(_)
             | Error::Internal(_)) => Self::internal(error),
         }
+    }
+}
+
+/// What follows "Invalid login token.": AWS's words where a response was captured.
+fn login_text(why: &InvalidLogin) -> String {
+    match why {
+        InvalidLogin::NotIdToken => " Not a valid OpenId Connect identity token.".to_owned(),
+        InvalidLogin::Expired { now, exp } => format!(" Token expired: {now} >= {exp}"),
+        InvalidLogin::NotYetValid => " Token is not valid yet.".to_owned(),
+        InvalidLogin::Signature => " Couldn't verify signed token.".to_owned(),
+        InvalidLogin::Issuer => " Issuer doesn't match providerName".to_owned(),
+        InvalidLogin::MissingClaim(claim) => format!(" Missing a required claim: {claim}"),
+        InvalidLogin::Audience => " Incorrect token audience.".to_owned(),
+        InvalidLogin::Revoked => " Token is no longer honoured by its user pool.".to_owned(),
+        InvalidLogin::CheckNotConfigured => {
+            " The provider asks for ServerSideTokenCheck, and upstream.token_introspection is not configured."
+                .to_owned()
+        }
+        InvalidLogin::NotOwnToken => " Not a Cognito token.".to_owned(),
+        InvalidLogin::UnfitTagClaim(claim) => format!(" The claim '{claim}' does not fit a principal tag."),
     }
 }
 

@@ -11,8 +11,8 @@ use crate::error::{Error, Result};
 use crate::ids::{self, PoolId};
 use crate::pools::pool::{Pool, Settings};
 use crate::pools::providers::{Providers, UserPool};
-use crate::pools::tags;
 use crate::retry;
+use crate::tags;
 
 /// A user pool client, as the wire has it.
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]

@@ -7,7 +7,8 @@ pub(crate) use load::unknown;
 pub use load::{Environment, Problems, Sources, environment};
 pub use rules::{MAX_PUBLISHED_KEYS, issuer as issuer_problems, network};
 
-use std::net::SocketAddr;
+use std::collections::BTreeMap;
+use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -32,6 +33,7 @@ pub struct Config {
     pub tokens: Tokens,
     pub keys: Keys,
     pub limits: Limits,
+    pub upstream: Upstream,
     pub telemetry: Telemetry,
     pub dev: Dev,
     #[serde(skip)]
@@ -214,6 +216,30 @@ pub struct Limits {
     pub guests_per_second_per_address: u32,
     pub guests_per_second_per_pool: u32,
     pub max_connections: u32,
+}
+
+/// How issuers of login tokens are reached.
+#[derive(Clone, Debug, Deserialize)]
+#[expect(missing_docs, reason = "described in defaults.toml")]
+pub struct Upstream {
+    #[serde(deserialize_with = "seconds")]
+    pub connect_timeout: Duration,
+    #[serde(deserialize_with = "seconds")]
+    pub fetch_timeout: Duration,
+    #[serde(deserialize_with = "seconds")]
+    pub refetch_cooldown: Duration,
+    #[serde(deserialize_with = "seconds")]
+    pub stale_limit: Duration,
+    #[serde(deserialize_with = "seconds")]
+    pub clock_skew: Duration,
+    pub user_pool_issuer: String,
+    pub user_pool_jwks: String,
+    pub token_introspection: String,
+    pub allow_private_issuers: Vec<String>,
+    pub allow_ports: Vec<u16>,
+    pub ca_file: PathBuf,
+    pub hosts: BTreeMap<String, IpAddr>,
+    pub allow_http_issuers: Vec<String>,
 }
 
 /// Logs.

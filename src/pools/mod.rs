@@ -1,8 +1,9 @@
 //! Identity pools and what is configured on them.
 
 pub mod pool;
+pub mod principal_tags;
 pub mod providers;
+pub mod roles;
 pub mod sweep;
-pub mod tags;
 
 pub use pool::Pool;

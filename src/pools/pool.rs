@@ -1,13 +1,16 @@
 //! Identity pools: the row, who may see it, and how it is written.
 
+use std::collections::BTreeMap;
+
 use sqlx::postgres::PgConnection;
 use sqlx::types::Json;
 use uuid::Uuid;
 
-use super::providers::{self, Providers};
-use super::tags::Tags;
+use super::providers::{self, Numbered, Providers};
+use super::roles::{RoleMapping, Roles};
 use crate::error::{Error, Result};
 use crate::ids::{self, AccountId, PoolId, Region, Route};
+use crate::tags::Tags;
 use crate::{db, installation};
 
 /// A live pool. To hold one is proof that the caller may see it: it is found through a tenant and a region, or, for
@@ -24,6 +27,10 @@ pub struct Pool {
     pub spread: i16,
     /// What can be changed.
     pub settings: Settings,
+    /// The roles of its identities.
+    pub roles: Roles,
+    /// Every provider that it has or had, by login key, with its number.
+    pub numbered: Numbered,
 }
 
 /// Whose a pool id is: for commands, which may tell an operator what no caller may know.
@@ -70,6 +77,9 @@ struct Row {
     developer_provider: Option<String>,
     providers: Json<Providers>,
     tags: Json<Tags>,
+    roles: Option<Json<BTreeMap<String, String>>>,
+    role_mappings: Option<Json<BTreeMap<String, RoleMapping>>>,
+    numbered: Json<Numbered>,
 }
 
 impl Row {
@@ -88,6 +98,11 @@ impl Row {
                 providers: self.providers.0,
                 tags: self.tags.0,
             },
+            roles: Roles {
+                by_kind: self.roles.map(|roles| roles.0),
+                mappings: self.role_mappings.map(|mappings| mappings.0),
+            },
+            numbered: self.numbered.0,
         })
     }
 }
@@ -101,8 +116,13 @@ impl Pool {
         sqlx::query_as!(
             Row,
             r#"select pool_no, pool_id, account_id, region, name, spread, allow_unauthenticated, allow_classic,
-                      developer_provider, providers as "providers: Json<Providers>", tags as "tags: Json<Tags>"
-               from identity_pools where pool_id = $1 and account_id = $2 and region = $3 and deleted_at is null"#,
+                      developer_provider, providers as "providers: Json<Providers>", tags as "tags: Json<Tags>",
+                      roles as "roles: Json<BTreeMap<String, String>>",
+                      role_mappings as "role_mappings: Json<BTreeMap<String, RoleMapping>>",
+                      (select coalesce(jsonb_object_agg(login_key, jsonb_build_object('no', provider_no, 'tag_map', tag_map)),
+                                       '{}')
+                       from pool_providers n where n.pool_no = p.pool_no) as "numbered!: Json<Numbered>"
+               from identity_pools p where pool_id = $1 and account_id = $2 and region = $3 and deleted_at is null"#,
             id.uuid,
             account_id.as_str(),
             id.region.as_str()
@@ -126,8 +146,13 @@ impl Pool {
         sqlx::query_as!(
             Row,
             r#"select pool_no, pool_id, account_id, region, name, spread, allow_unauthenticated, allow_classic,
-                      developer_provider, providers as "providers: Json<Providers>", tags as "tags: Json<Tags>"
-               from identity_pools where pool_no = $1 and account_id = $2 and region = $3 and deleted_at is null"#,
+                      developer_provider, providers as "providers: Json<Providers>", tags as "tags: Json<Tags>",
+                      roles as "roles: Json<BTreeMap<String, String>>",
+                      role_mappings as "role_mappings: Json<BTreeMap<String, RoleMapping>>",
+                      (select coalesce(jsonb_object_agg(login_key, jsonb_build_object('no', provider_no, 'tag_map', tag_map)),
+                                       '{}')
+                       from pool_providers n where n.pool_no = p.pool_no) as "numbered!: Json<Numbered>"
+               from identity_pools p where pool_no = $1 and account_id = $2 and region = $3 and deleted_at is null"#,
             no,
             account_id.as_str(),
             region.as_str()
@@ -146,7 +171,12 @@ impl Pool {
         sqlx::query_as!(
             Row,
             r#"select pool_no, pool_id, p.account_id, region, p.name, spread, allow_unauthenticated, allow_classic,
-                      developer_provider, providers as "providers: Json<Providers>", tags as "tags: Json<Tags>"
+                      developer_provider, providers as "providers: Json<Providers>", tags as "tags: Json<Tags>",
+                      roles as "roles: Json<BTreeMap<String, String>>",
+                      role_mappings as "role_mappings: Json<BTreeMap<String, RoleMapping>>",
+                      (select coalesce(jsonb_object_agg(login_key, jsonb_build_object('no', provider_no, 'tag_map', tag_map)),
+                                       '{}')
+                       from pool_providers n where n.pool_no = p.pool_no) as "numbered!: Json<Numbered>"
                from identity_pools p join tenants t on t.account_id = p.account_id
                where pool_id = $1 and region = $2 and deleted_at is null and t.status = 1"#,
             id.uuid,
@@ -234,8 +264,9 @@ impl Pool {
         let no = made.ok_or_else(|| Error::internal("no free pool number found"))?;
         settings.number_providers(&mut tx, no).await?;
         installation::bump_epoch(&mut tx).await?;
+        let made = Self::find(&mut tx, account_id, id).await?;
         tx.commit().await?;
-        Ok(Self { no, id: id.clone(), account_id: account_id.clone(), spread: 1, settings: settings.clone() })
+        made.ok_or_else(|| Error::internal("a pool just made was not found"))
     }
 
     /// Replaces the settings as `change` says, with the row locked, so that no update is lost.
@@ -283,8 +314,9 @@ impl Pool {
         .await?;
         settings.number_providers(&mut tx, pool.no).await?;
         installation::bump_epoch(&mut tx).await?;
+        let changed = Self::find(&mut tx, &pool.account_id, &pool.id).await?;
         tx.commit().await?;
-        Ok(Self { settings, ..pool })
+        changed.ok_or_else(|| Error::internal("a pool just changed was not found"))
     }
 
     /// Makes the pool invisible everywhere at once. Its rows are swept later.
@@ -338,13 +370,8 @@ impl Pool {
     /// Its Amazon Resource Name.
     #[must_use]
     pub fn arn(&self) -> String {
-        let region = self.id.region.as_str();
-        let partition = match region.split('-').next() {
-            Some("cn") => "aws-cn",
-            Some("us") if region.starts_with("us-gov-") => "aws-us-gov",
-            _ => "aws",
-        };
-        format!("arn:{partition}:cognito-identity:{region}:{}:identitypool/{}", self.account_id, self.id)
+        let region = &self.id.region;
+        format!("arn:{}:cognito-identity:{region}:{}:identitypool/{}", region.partition(), self.account_id, self.id)
     }
 }
 

@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, BTreeSet, HashSet};
 use serde::{Deserialize, Serialize};
 use sqlx::postgres::PgConnection;
 
+use super::principal_tags::TagMap;
 use crate::config::Limits;
 use crate::error::{Error, Result};
 
@@ -31,6 +32,18 @@ pub struct Providers {
     /// ARNs of SAML providers.
     pub saml_arns: Vec<String>,
 }
+
+/// A provider of a pool by its number.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+pub struct Provider {
+    /// Its number in the pool, for ever.
+    pub no: i16,
+    /// Which of its claims become principal tags, if that was ever set.
+    pub tag_map: Option<TagMap>,
+}
+
+/// Every provider that a pool has or had, by login key; the developer provider by its name.
+pub type Numbered = BTreeMap<String, Provider>;
 
 /// A client of a user pool.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]

@@ -16,7 +16,7 @@ use crate::config::{Config, Environment};
 use crate::ids::{AccessKeyId, AccountId, PoolId};
 use crate::pools::pool::Settings;
 use crate::pools::providers::{Providers, UserPool};
-use crate::pools::tags::{self, Tags};
+use crate::tags::{self, Tags};
 use crate::tenants::access_key::{Secret, is_dev_access_key};
 
 /// What a seed is checked against, the database aside.

@@ -1,4 +1,4 @@
-//! Tags of a pool: the rules of AWS's tagging, kept in the pool's row.
+//! Tags of resources: the rules of AWS's tagging.
 
 use std::collections::BTreeMap;
 
@@ -7,7 +7,7 @@ use crate::error::{Error, Result};
 /// Tags by key.
 pub type Tags = BTreeMap<String, String>;
 
-/// Checks a pool's whole set of tags. Lengths are the model's business.
+/// Checks a resource's whole set of tags. Lengths are the model's business.
 ///
 /// # Errors
 /// [`Error::InvalidParameter`] naming the first tag that breaks a rule

@@ -1,0 +1,44 @@
+//! A login whose token held: only [`Upstream::verify`](super::Upstream::verify) makes one.
+
+use serde_json::{Map, Value};
+
+use super::trust::{Audience, Kind};
+
+/// A user at a provider, proven by a token.
+#[derive(Clone, Debug)]
+pub struct VerifiedLogin {
+    pub(super) login_key: String,
+    pub(super) audience: Audience,
+    pub(super) subject: String,
+    pub(super) claims: Map<String, Value>,
+}
+
+impl VerifiedLogin {
+    /// The provider's key in `Logins`.
+    #[must_use]
+    pub fn login_key(&self) -> &str {
+        &self.login_key
+    }
+
+    /// The user at the provider: the token's `sub`.
+    #[must_use]
+    pub fn subject(&self) -> &str {
+        &self.subject
+    }
+
+    /// The claims of the token.
+    #[must_use]
+    pub fn claims(&self) -> &Map<String, Value> {
+        &self.claims
+    }
+
+    /// The last entry of `amr` for this login, as API Gateway shows it in `cognitoAuthenticationProvider`.
+    #[must_use]
+    pub fn method(&self) -> String {
+        match &self.audience.kind {
+            Kind::OpenIdConnect { arn } => format!("{arn}:OIDC:{}", self.subject),
+            Kind::UserPool { .. } => format!("{}:CognitoSignIn:{}", self.login_key, self.subject),
+            Kind::Social => format!("{}:{}:{}", self.login_key, self.audience.client_id, self.subject),
+        }
+    }
+}
