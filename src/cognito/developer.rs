@@ -1,6 +1,5 @@
 //! GetOpenIdTokenForDeveloperIdentity, Lookup-, Merge- and UnlinkDeveloperIdentity: a backend speaks for its own users.
 
-use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
@@ -8,15 +7,19 @@ use uuid::Uuid;
 
 use super::caller::Caller;
 use super::identities::IdentityIdOutput;
+use super::logins::{self, Logins};
+use super::tokens::TokenOutput;
 use super::wire;
 use crate::app::App;
 use crate::error::{Error, Result};
-use crate::identities::sign_in::{Change, sign_in};
+use crate::identities::sign_in::{Change, Claim, sign_in};
 use crate::identities::{DeveloperUser, Identity, Login, merge, unlink};
 use crate::ids::IdentityId;
 use crate::pools::Pool;
 use crate::retry;
-use crate::tokens::openid_token::{Grant, check_length, mint};
+use crate::tokens::openid_token::{Grant, Vouched, check_length, mint};
+use crate::tokens::principal_tags::{self, PrincipalTags};
+use crate::upstream::VerifiedLogin;
 
 /// How many identifiers a look-up answers with when it is not told.
 const DEFAULT_PAGE: i64 = 60;
@@ -27,18 +30,10 @@ const DEFAULT_PAGE: i64 = 60;
 pub struct TokenInput {
     identity_pool_id: String,
     identity_id: Option<String>,
-    logins: BTreeMap<String, String>,
+    logins: Logins,
     #[serde(default)]
-    principal_tags: Option<BTreeMap<String, String>>,
+    principal_tags: Option<PrincipalTags>,
     token_duration: Option<i64>,
-}
-
-/// `GetOpenIdTokenForDeveloperIdentity`'s output.
-#[derive(Debug, Serialize)]
-#[serde(rename_all = "PascalCase")]
-pub struct TokenOutput {
-    identity_id: String,
-    token: String,
 }
 
 /// `GetOpenIdTokenForDeveloperIdentity`: the identity of the caller's user, found or made, and a token for it.
@@ -50,59 +45,65 @@ pub async fn get_open_id_token(app: &App, caller: Caller, mut input: TokenInput)
         Some(text) => Some(IdentityId::parse(text).ok_or_else(|| Error::IdentityNotFound(text.clone()))?),
         None => None,
     };
-    let tags = input.principal_tags.as_ref();
-    let provider = pool.settings.developer_provider.as_deref().unwrap_or_default();
-    let grant = |identity: &IdentityId| Grant::developer(&pool, identity, provider, &user, tags, lifetime);
-    // Only tags can make a token too long; a call that is refused for them makes nobody.
-    if tags.is_some() {
-        let nobody_yet = IdentityId { region: pool.id.region.clone(), uuid: Uuid::nil() };
-        check_length(&app.ring, app.config.issuer.token_type, &grant(&nobody_yet))?;
+    let public = public_logins(app, &pool, input.logins).await?;
+    let tags = principal_tags::of(&pool, &public, input.principal_tags.unwrap_or_default())?;
+    let vouched = Vouched { developer: Some(&user), public: &public };
+    let grant = |identity: &IdentityId| Grant::new(&pool, identity, vouched, &tags, lifetime);
+    // Only these can make a token too long; a call that is refused for them makes nobody.
+    if !(tags.is_empty() && public.is_empty()) {
+        check_length(&app.ring, app.config.issuer.token_type, &grant(&pool.identity_id(Uuid::nil())))?;
     }
-    let signed_in = retry!(app.db, |conn| { sign_in(conn, &pool, named.as_ref(), &user).await })?;
+    let mut claim = Claim { named: named.as_ref(), developer: Some(&user), public: &public, ..Claim::default() };
+    let limit = app.config.limits.linked_logins_per_identity;
+    let signed_in = retry!(app.db, |conn| {
+        let tried = sign_in(conn, &pool, &claim, limit).await;
+        claim.again = true;
+        tried
+    })?;
     if signed_in.change == Change::Created {
         metrics::counter!("symbolon_identities_created_total", "kind" => "developer").increment(1);
     }
-    let identity = IdentityId { region: pool.id.region.clone(), uuid: signed_in.identity };
+    let identity = pool.identity_id(signed_in.identity);
     let token = mint(&app.ring, app.config.issuer.token_type, &grant(&identity))?;
     metrics::counter!("symbolon_tokens_issued_total", "flow" => "developer").increment(1);
     Ok(TokenOutput { identity_id: identity.to_string(), token })
 }
 
-/// The developer user among the logins, which hold one entry under the pool's developer provider name, and the pool
-/// that has this name. One remembered without it is read again first: a refusal is never decided from memory.
+/// Takes the developer user out of the logins, which hold one under the pool's developer provider name, and finds the
+/// pool that has this name. One remembered without it is read again first: a refusal is never decided from memory, nor
+/// is what a public login's provider is.
 async fn developer_user(
     app: &App,
     caller: &Caller,
     pool: Arc<Pool>,
-    logins: &mut BTreeMap<String, String>,
+    logins: &mut Logins,
 ) -> Result<(Arc<Pool>, DeveloperUser)> {
     let is_developer = |pool: &Pool, key: &String| pool.settings.developer_provider.as_ref() == Some(key);
-    if let [key] = logins.keys().collect::<Vec<_>>()[..]
-        && is_developer(&pool, key)
-    {
-        let key = key.clone();
-        return Ok((pool, DeveloperUser::parse(logins.remove(&key).unwrap_or_default())?));
-    }
-    let pool = caller.read_pool(app, &pool.id).await?;
+    let only = if logins.len() == 1 { logins.keys().next() } else { None };
+    let pool = match only {
+        Some(key) if is_developer(&pool, key) => pool,
+        _ => caller.read_pool(app, &pool.id).await?,
+    };
     let public = pool.settings.providers.login_keys();
-    let mut user = None;
-    let mut has_public = false;
-    for (key, value) in std::mem::take(logins) {
-        if is_developer(&pool, &key) {
-            user = Some(value);
-        } else if public.contains(key.as_str()) {
-            has_public = true;
-        } else {
-            return Err(Error::DeveloperProviderNotSupported);
-        }
-    }
-    let user = user.ok_or(Error::DeveloperProviderMissing)?;
-    if has_public {
-        return Err(Error::ProviderNotSupported);
+    if logins.keys().any(|key| !is_developer(&pool, key) && !public.contains(key.as_str())) {
+        return Err(Error::DeveloperProviderNotSupported);
     }
     drop(public);
+    let name = pool.settings.developer_provider.as_ref().ok_or(Error::DeveloperProviderMissing)?;
+    let user = logins.remove(name).ok_or(Error::DeveloperProviderMissing)?;
     let user = DeveloperUser::parse(user)?;
     Ok((pool, user))
+}
+
+/// The public logins beside the developer user. The operation has no exception for an issuer that cannot be asked.
+async fn public_logins(app: &App, pool: &Pool, logins: Logins) -> Result<Vec<VerifiedLogin>> {
+    if logins.is_empty() {
+        return Ok(Vec::new());
+    }
+    logins::verify(app, pool, logins).await.map_err(|error| match error {
+        Error::Upstream(why) => Error::internal(why),
+        error => error,
+    })
 }
 
 /// `LookupDeveloperIdentity`'s input.

@@ -1,4 +1,4 @@
-//! GetId, DescribeIdentity, ListIdentities and DeleteIdentities.
+//! GetId, DescribeIdentity, ListIdentities, DeleteIdentities and UnlinkIdentity.
 
 use std::collections::BTreeMap;
 
@@ -7,18 +7,18 @@ use time::OffsetDateTime;
 use uuid::Uuid;
 
 use super::caller::{Caller, Visitor};
+use super::logins::{self, Logins};
+use super::tokens::Asked;
 use super::wire;
 use crate::app::App;
 use crate::error::{Error, Result};
 use crate::identities::identity::Located;
+use crate::identities::sign_in::{Change, Claim, sign_in};
+use crate::identities::unlink::unlink_providers;
 use crate::identities::{Identity, Login};
 use crate::ids::{IdentityId, Route};
 use crate::pools::{Pool, providers};
 use crate::retry;
-
-/// The key under which the service's own tokens are given as logins.
-pub(super) const OWN_LOGIN_KEYS: [&str; 2] =
-    ["cognito-identity.amazonaws.com", "cognito-identity.cn-north-1.amazonaws.com.cn"];
 
 /// `GetId`'s input. `AccountId` is accepted and ignored, as the pool's id says whose it is.
 #[derive(Debug, Deserialize)]
@@ -26,7 +26,7 @@ pub(super) const OWN_LOGIN_KEYS: [&str; 2] =
 pub struct GetIdInput {
     identity_pool_id: String,
     #[serde(default)]
-    logins: Option<BTreeMap<String, String>>,
+    logins: Option<Logins>,
 }
 
 /// An output that only names an identity.
@@ -36,32 +36,69 @@ pub struct IdentityIdOutput {
     pub(super) identity_id: String,
 }
 
-/// `GetId`: a new guest at every call without logins.
+/// `GetId`: a new guest at every call without logins; with logins, the identity that they belong to, found or made.
 pub async fn get_id(app: &App, visitor: Visitor, input: GetIdInput) -> Result<IdentityIdOutput> {
-    let uuid_and_pool = retry!(app.db, |conn| {
-        let pool = visitor.pool(conn, &input.identity_pool_id).await?;
-        refuse_logins(&pool, input.logins.as_ref())?;
+    let logins = input.logins.unwrap_or_default();
+    if logins.is_empty() {
+        return get_guest_id(app, visitor, &input.identity_pool_id).await;
+    }
+    let pool = retry!(app.db, |conn| { visitor.pool(conn, &input.identity_pool_id).await })?;
+    logins::check_keys(&pool, &logins)?;
+    let public = logins::verify(app, &pool, logins).await?;
+    let claim = Claim { public: &public, ..Claim::default() };
+    let limit = app.config.limits.linked_logins_per_identity;
+    let signed_in = retry!(app.db, |conn| { sign_in(conn, &pool, &claim, limit).await })?;
+    if signed_in.change == Change::Created {
+        metrics::counter!("symbolon_identities_created_total", "kind" => "public").increment(1);
+    }
+    Ok(IdentityIdOutput { identity_id: pool.identity_id(signed_in.identity).to_string() })
+}
+
+async fn get_guest_id(app: &App, visitor: Visitor, pool: &str) -> Result<IdentityIdOutput> {
+    let made = retry!(app.db, |conn| {
+        let pool = visitor.pool(conn, pool).await?;
         if !pool.settings.allow_unauthenticated {
             return Err(Error::GuestsNotAllowed);
         }
         app.limits.admit_guest(visitor.address, &pool.id)?;
-        Ok((Identity::create_guest(conn, &pool).await?, pool))
-    });
-    let (uuid, pool) = uuid_and_pool?;
+        Ok(pool.identity_id(Identity::create_guest(conn, &pool).await?))
+    })?;
     metrics::counter!("symbolon_identities_created_total", "kind" => "guest").increment(1);
-    Ok(IdentityIdOutput { identity_id: IdentityId { region: pool.id.region, uuid }.to_string() })
+    Ok(IdentityIdOutput { identity_id: made.to_string() })
 }
 
-/// Until upstream providers are verified, every login is of a provider that is not supported.
-fn refuse_logins(pool: &Pool, logins: Option<&BTreeMap<String, String>>) -> Result<()> {
-    let Some(keys) = logins.filter(|logins| !logins.is_empty()) else { return Ok(()) };
-    if keys.keys().any(|key| OWN_LOGIN_KEYS.contains(&key.as_str())) {
-        return Err(Error::OwnTokenAsLogin);
-    }
-    if keys.keys().any(|key| pool.settings.developer_provider.as_ref() == Some(key)) {
+/// `UnlinkIdentity`'s input.
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "PascalCase")]
+pub struct UnlinkInput {
+    identity_id: String,
+    logins: Logins,
+    logins_to_remove: Vec<String>,
+}
+
+/// `UnlinkIdentity`: who proves a login of the identity takes logins from it. One that it does not have is not missed.
+pub async fn unlink(app: &App, visitor: Visitor, mut input: UnlinkInput) -> Result<()> {
+    let asked = Asked::read(app, visitor, &input.identity_id).await?;
+    let pool = &asked.pool;
+    // A developer's backend takes its users away itself (UnlinkDeveloperIdentity).
+    if input.logins_to_remove.iter().any(|name| pool.settings.developer_provider.as_ref() == Some(name)) {
         return Err(Error::DeveloperProviderNotPublic);
     }
-    Err(Error::ProviderNotSupported)
+    let own = logins::take_own_token(&mut input.logins);
+    logins::check_keys(pool, &input.logins)?;
+    let by_own_token = asked.is_proven_by(app, own.as_deref())?;
+    let proofs = logins::verify(app, pool, input.logins).await?;
+    let remove = input.logins_to_remove.iter().filter_map(|name| pool.numbered.get(name));
+    let remove: Vec<i16> = remove.map(|provider| provider.no).collect();
+    let mut began = false;
+    retry!(app.db, |conn| {
+        let retried = std::mem::replace(&mut began, true);
+        match unlink_providers(conn, pool, asked.id.uuid, &proofs, by_own_token, &remove).await {
+            // The answer to an earlier try's commit was lost: that try has done it.
+            Err(Error::LoginsDontMatch | Error::IdentityForbidden(_)) if retried => Ok(()),
+            result => result,
+        }
+    })
 }
 
 /// `DescribeIdentity`'s input.

@@ -5,10 +5,12 @@ mod developer;
 pub mod fault;
 mod identities;
 pub mod json;
+mod logins;
 pub mod model;
 mod origin;
 mod pools;
 pub mod shapes;
+mod tokens;
 mod types;
 pub mod validate;
 pub mod wire;
@@ -117,9 +119,22 @@ async fn answer(app: &App, parts: &Parts, body: Body, operation: Option<&'static
     }
     app.check_unsealed()?;
     let call = Call { app, parts, body: &body, address, operation };
-    match tokio::time::timeout(app.config.server.handler_timeout, dispatch(&call)).await {
+    match tokio::time::timeout(time_limit(app, operation), dispatch(&call)).await {
         Ok(result) => result,
         Err(_) => Err(Fault::internal(Error::internal("the operation did not end within server.handler_timeout"))),
+    }
+}
+
+/// Operations that may have to ask an issuer for its keys get the time for it beside their own.
+fn time_limit(app: &App, operation: &str) -> Duration {
+    let own = app.config.server.handler_timeout;
+    match operation {
+        "GetId"
+        | "GetOpenIdToken"
+        | "GetOpenIdTokenForDeveloperIdentity"
+        | "GetCredentialsForIdentity"
+        | "UnlinkIdentity" => own + app.config.upstream.fetch_timeout,
+        _ => own,
     }
 }
 
@@ -169,6 +184,10 @@ async fn dispatch(call: &Call<'_>) -> Result<Vec<u8>, Fault> {
         "DescribeIdentity" => signed(call, identities::describe).await,
         "ListIdentities" => signed(call, identities::list).await,
         "DeleteIdentities" => signed(call, identities::delete).await,
+        "UnlinkIdentity" => public(call, identities::unlink).await,
+
+        "GetOpenIdToken" => public(call, tokens::get_open_id_token).await,
+        "GetCredentialsForIdentity" => public(call, tokens::get_credentials).await,
 
         "GetOpenIdTokenForDeveloperIdentity" => signed(call, developer::get_open_id_token).await,
         "LookupDeveloperIdentity" => signed(call, developer::lookup).await,
@@ -176,10 +195,7 @@ async fn dispatch(call: &Call<'_>) -> Result<Vec<u8>, Fault> {
         "UnlinkDeveloperIdentity" => signed(call, developer::unlink).await,
 
         // Of the service model, and not in this version.
-        "UnlinkIdentity"
-        | "GetOpenIdToken"
-        | "GetCredentialsForIdentity"
-        | "GetIdentityPoolRoles"
+        "GetIdentityPoolRoles"
         | "SetIdentityPoolRoles"
         | "GetPrincipalTagAttributeMap"
         | "SetPrincipalTagAttributeMap"

@@ -90,6 +90,23 @@ impl Identity {
         Ok(None)
     }
 
+    /// The identity of this id, with its pool, whose ever it is: for the operations that anyone may call.
+    ///
+    /// # Errors
+    /// If the database fails.
+    pub async fn find_public(conn: &mut PgConnection, id: &IdentityId) -> Result<Option<(Pool, Self)>> {
+        let hint = ids::route_hint(&id.uuid);
+        let imported = Self::imported_route(conn, id.uuid).await?;
+        for route in hint.into_iter().chain(imported) {
+            if let Some(pool) = Pool::find_public_by_no(conn, &id.region, route.pool_no()).await?
+                && let Some(identity) = Self::find(conn, &pool, id.uuid).await?
+            {
+                return Ok(Some((pool, identity)));
+            }
+        }
+        Ok(None)
+    }
+
     async fn find_in(conn: &mut PgConnection, route: Route, uuid: Uuid) -> Result<Option<Self>> {
         let row = sqlx::query!(
             "select state, created_at, modified_at from identities where route = $1 and identity_id = $2",

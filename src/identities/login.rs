@@ -1,6 +1,6 @@
 //! Logins: (pool, provider, user at the provider) → identity. `logins_pkey` gives each to one identity at most.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 
 use aws_lc_rs::digest::{SHA256, digest};
 use sqlx::postgres::PgConnection;
@@ -11,6 +11,7 @@ use crate::error::{Error, Result};
 use crate::ids::Route;
 use crate::pools::Pool;
 use crate::pools::providers::DEVELOPER;
+use crate::upstream::VerifiedLogin;
 
 /// The longest developer user identifier, in characters (`DeveloperUserIdentifier` of the service model).
 const MAX_USER_CHARS: usize = 1024;
@@ -49,16 +50,46 @@ impl DeveloperUser {
         &self.0
     }
 
+    /// The login as a row that is there or could be.
+    pub(super) fn candidate(&self, pool: &Pool) -> Candidate {
+        let key = self.key(pool);
+        let text = (key.subject_key.first() == Some(&HASHED)).then(|| self.0.clone());
+        Candidate { key, text }
+    }
+
     /// The key that its row is found by, in `pool`.
     #[must_use]
     pub fn key(&self, pool: &Pool) -> LoginKey {
         let bytes = self.0.as_bytes();
         let (tag, key) =
             if bytes.len() <= MAX_PLAIN_BYTES { (PLAIN, bytes.to_vec()) } else { (HASHED, sha256(&[bytes])) };
-        let mut subject_key = Vec::with_capacity(1 + key.len());
-        subject_key.push(tag);
-        subject_key.extend_from_slice(&key);
+        let subject_key = [&[tag], key.as_slice()].concat();
         LoginKey { route: pool.route_of(DEVELOPER, &subject_key), provider_no: DEVELOPER, subject_key }
+    }
+}
+
+/// A login that was proven, as a row that is there or could be.
+#[derive(Clone, Debug)]
+pub(super) struct Candidate {
+    pub(super) key: LoginKey,
+    /// The user, where the key is a hash of it and a look-up must tell it.
+    text: Option<String>,
+}
+
+impl Candidate {
+    /// The login of a public provider. Its user is kept as a hash only
+    /// (<https://aws.amazon.com/cognito/faqs/>: a one-way hash of the user's id at the provider).
+    pub(super) fn public(pool: &Pool, login: &VerifiedLogin) -> Result<Self> {
+        let provider = pool.numbered.get(login.login_key()).ok_or(Error::ProviderNotSupported)?;
+        let hash = sha256(&[login.login_key().as_bytes(), &[0], login.subject().as_bytes()]);
+        let subject_key = [&[HASHED], hash.as_slice()].concat();
+        let key = LoginKey { route: pool.route_of(provider.no, &subject_key), provider_no: provider.no, subject_key };
+        Ok(Self { key, text: None })
+    }
+
+    /// Whether this is that row.
+    pub(super) fn is(&self, login: &Login) -> bool {
+        (self.key.provider_no, &self.key.subject_key) == (login.provider_no, &login.subject_key)
     }
 }
 
@@ -154,26 +185,60 @@ impl Login {
     }
 }
 
-/// Inserts a developer user's login; false if the login belongs to an identity already.
-pub(super) async fn insert(
-    conn: &mut PgConnection,
-    key: &LoginKey,
-    user: &DeveloperUser,
-    identity: Uuid,
-) -> Result<bool> {
-    let text = (key.subject_key.first() == Some(&HASHED)).then_some(user.as_str());
+/// Inserts a login; false if it belongs to an identity already.
+pub(super) async fn insert(conn: &mut PgConnection, login: &Candidate, identity: Uuid) -> Result<bool> {
+    let key = &login.key;
     let inserted = sqlx::query_scalar!(
         "insert into logins (route, provider_no, subject_key, subject, identity_id) values ($1, $2, $3, $4, $5)
          on conflict (route, provider_no, subject_key) do nothing returning identity_id",
         key.route.0,
         key.provider_no,
         key.subject_key,
-        text,
+        login.text,
         identity
     )
     .fetch_optional(conn)
     .await?;
     Ok(inserted.is_some())
+}
+
+/// Gives every login of an identity to another. Both are locked.
+pub(super) async fn move_all(conn: &mut PgConnection, pool: &Pool, from: Uuid, into: Uuid) -> Result<()> {
+    sqlx::query!(
+        "update logins set identity_id = $1 where route = any($2) and identity_id = $3",
+        into,
+        &pool.routes(),
+        from
+    )
+    .execute(conn)
+    .await?;
+    Ok(())
+}
+
+/// One user of each public provider
+/// (<https://docs.aws.amazon.com/cognitoidentity/latest/APIReference/API_MergeDeveloperIdentities.html>).
+///
+/// # Errors
+/// [`Error::SecondUserOfProvider`]
+pub(super) fn check_one_user_each(numbers: impl Iterator<Item = i16>) -> Result<()> {
+    let mut seen = BTreeSet::new();
+    for number in numbers.filter(|number| *number != DEVELOPER) {
+        if !seen.insert(number) {
+            return Err(Error::SecondUserOfProvider);
+        }
+    }
+    Ok(())
+}
+
+/// No more logins than one identity may hold.
+///
+/// # Errors
+/// [`Error::TooManyLogins`]
+pub(super) fn check_count(logins: usize, limit: u32) -> Result<()> {
+    if logins > usize::try_from(limit).unwrap_or(usize::MAX) {
+        return Err(Error::TooManyLogins);
+    }
+    Ok(())
 }
 
 impl Pool {

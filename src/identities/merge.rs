@@ -1,17 +1,14 @@
 //! Merging of two developer users' identities: the destination's takes every login, the source's is disabled.
 
-use std::collections::BTreeSet;
-
 use sqlx::postgres::PgConnection;
 use uuid::Uuid;
 
 use super::aftercheck;
 use super::identity::{self, State};
-use super::login::{DeveloperUser, Login};
+use super::login::{self, DeveloperUser, Login};
 use super::sign_in::{MAX_RACES, locate};
 use crate::error::{Error, Result};
 use crate::pools::Pool;
-use crate::pools::providers::DEVELOPER;
 
 /// Merges the identity of `source` into that of `destination`, whose id is returned. Done already if they are one.
 ///
@@ -49,19 +46,11 @@ pub async fn merge(
             tx.rollback().await?;
             continue;
         }
-        check_union(
-            &Login::of_identity(&mut tx, pool, from.uuid).await?,
-            &Login::of_identity(&mut tx, pool, into.uuid).await?,
-            login_limit,
-        )?;
-        sqlx::query!(
-            "update logins set identity_id = $1 where route = any($2) and identity_id = $3",
-            into.uuid,
-            &pool.routes(),
-            from.uuid
-        )
-        .execute(&mut *tx)
-        .await?;
+        let mut union = Login::of_identity(&mut tx, pool, from.uuid).await?;
+        union.extend(Login::of_identity(&mut tx, pool, into.uuid).await?);
+        login::check_one_user_each(union.iter().map(|login| login.provider_no))?;
+        login::check_count(union.len(), login_limit)?;
+        login::move_all(&mut tx, pool, from.uuid, into.uuid).await?;
         identity::disable(&mut tx, from).await?;
         identity::touch(&mut tx, into).await?;
         tx.commit().await?;
@@ -71,19 +60,4 @@ pub async fn merge(
         return Ok(into.uuid);
     }
     Err(Error::Contended)
-}
-
-/// One user of each public provider, and no more logins than one identity may hold
-/// (<https://docs.aws.amazon.com/cognitoidentity/latest/APIReference/API_MergeDeveloperIdentities.html>).
-fn check_union(from: &[Login], into: &[Login], limit: u32) -> Result<()> {
-    let public = |logins: &[Login]| -> BTreeSet<i16> {
-        logins.iter().map(|login| login.provider_no).filter(|number| *number != DEVELOPER).collect()
-    };
-    if !public(from).is_disjoint(&public(into)) {
-        return Err(Error::SecondUserOfProvider);
-    }
-    if from.len() + into.len() > usize::try_from(limit).unwrap_or(usize::MAX) {
-        return Err(Error::TooManyLogins);
-    }
-    Ok(())
 }

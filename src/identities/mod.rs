@@ -2,6 +2,7 @@
 
 pub mod aftercheck;
 pub mod identity;
+mod link;
 pub mod login;
 pub mod merge;
 pub mod sign_in;

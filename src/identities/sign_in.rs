@@ -1,19 +1,41 @@
-//! Sign-in of a developer user: find the identity, create it, link the user to it, or refuse.
+//! Sign-in: from the logins that were proven to one identity, found, made, linked to, merged, or refused.
+//!
+//! The decision is made here, from what the database said a moment ago; `link.rs` writes it behind locks, and only if
+//! everything is still as it was. Else it is decided anew.
+
+use std::collections::BTreeSet;
 
 use sqlx::postgres::PgConnection;
 use uuid::Uuid;
 
-use super::aftercheck;
 use super::identity::{self, Identity, Located, State};
-use super::login::{self, DeveloperUser, Login, LoginKey};
+use super::link::{self, Join};
+use super::login::{self, Candidate, DeveloperUser, Login};
 use crate::error::{Error, Result};
 use crate::ids::{self, IdentityId};
 use crate::pools::Pool;
+use crate::pools::providers::DEVELOPER;
+use crate::upstream::VerifiedLogin;
 
 /// How often a transaction that lost a race starts over.
 pub(super) const MAX_RACES: u32 = 5;
 
-/// The identity that a user signed in as.
+/// Who asks, with everything that was proven of them.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Claim<'a> {
+    /// The identity that the caller named.
+    pub named: Option<&'a IdentityId>,
+    /// The user whom the caller's developer credentials vouch for.
+    pub developer: Option<&'a DeveloperUser>,
+    /// The logins whose tokens held.
+    pub public: &'a [VerifiedLogin],
+    /// Whether one of our own tokens proves the named identity, as one of its logins would.
+    pub by_own_token: bool,
+    /// Whether this call was begun before, and what became of it is not known.
+    pub again: bool,
+}
+
+/// The identity that was signed in.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct SignedIn {
     /// The unique part of its id.
@@ -25,115 +47,168 @@ pub struct SignedIn {
 /// What a sign-in changed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Change {
-    /// Nothing: the user was known.
+    /// Nothing: every login was known.
     None,
-    /// A new identity was made for the user.
+    /// A new identity was made.
     Created,
-    /// The user was linked to the guest it named.
+    /// A login was linked.
     Linked,
+    /// Another identity was merged into this one, and is disabled now.
+    Merged,
 }
 
-/// Signs a developer user in. `named` is the identity that the caller asked for, if any.
-///
-/// One round trip when the user is known, and is who was named; the caller's developer credentials vouch for the user.
+/// What is to be done.
+enum Plan {
+    Stay(Uuid),
+    Create,
+    Join(Join),
+}
+
+/// Signs in. One round trip when a single login is known and is that of whoever was named.
 ///
 /// # Errors
-/// [`Error::IdentityNotFound`], [`Error::IdentityForbidden`], [`Error::LoginsDontMatch`] or
-/// [`Error::DeveloperUserAlreadyRegistered`], with nothing changed; or if the database fails.
-pub async fn sign_in(
-    conn: &mut PgConnection,
-    pool: &Pool,
-    named: Option<&IdentityId>,
-    user: &DeveloperUser,
-) -> Result<SignedIn> {
-    let key = user.key(pool);
-    let owner = Login::owner(conn, &key).await?;
-    match (named, owner) {
-        (None, Some(identity)) => Ok(SignedIn { identity, change: Change::None }),
-        // A disabled identity has no logins, so one that has this login may be used.
-        (Some(named), Some(identity)) if named.uuid == identity && named.region == pool.id.region => {
-            Ok(SignedIn { identity, change: Change::None })
-        }
-        (None, None) => create(conn, &key, user).await,
-        (Some(named), owner) => link(conn, pool, named, &key, user, owner).await,
-    }
-}
-
-/// Makes an identity for a user whom nobody knew a moment ago.
-async fn create(conn: &mut PgConnection, key: &LoginKey, user: &DeveloperUser) -> Result<SignedIn> {
+/// [`Error::IdentityNotFound`], [`Error::IdentityForbidden`], [`Error::LoginsDontMatch`],
+/// [`Error::DeveloperUserAlreadyRegistered`], [`Error::SecondUserOfProvider`] or [`Error::TooManyLogins`], with nothing
+/// changed; or if the database fails.
+pub async fn sign_in(conn: &mut PgConnection, pool: &Pool, claim: &Claim<'_>, login_limit: u32) -> Result<SignedIn> {
+    let candidates = candidates(pool, claim)?;
     for _ in 0..MAX_RACES {
-        let fresh = ids::new_identity_uuid(key.route)?;
-        let mut tx = sqlx::Connection::begin(&mut *conn).await?;
-        if login::insert(&mut tx, key, user, fresh).await? {
-            identity::insert(&mut tx, key.route, fresh).await?;
-            tx.commit().await?;
-            return Ok(SignedIn { identity: fresh, change: Change::Created });
-        }
-        tx.rollback().await?;
-        // Another call was faster. Only a new statement sees what it committed.
-        if let Some(identity) = Login::owner(conn, key).await? {
-            return Ok(SignedIn { identity, change: Change::None });
+        let owners = owners(conn, &candidates).await?;
+        let plan = match plan(conn, pool, claim, &candidates, &owners).await {
+            // The refusal may rest on logins that moved while it was worked out.
+            Err(refusal @ (Error::LoginsDontMatch | Error::DeveloperUserAlreadyRegistered)) => {
+                if self::owners(conn, &candidates).await? == owners {
+                    return Err(refusal);
+                }
+                continue;
+            }
+            plan => plan?,
+        };
+        let signed_in = match plan {
+            None => None,
+            Some(Plan::Stay(identity)) => Some(SignedIn { identity, change: Change::None }),
+            Some(Plan::Create) => create(conn, &candidates, login_limit).await?,
+            Some(Plan::Join(join)) => link::join(conn, pool, &join, &candidates, &owners, login_limit).await?,
+        };
+        if let Some(signed_in) = signed_in {
+            return Ok(signed_in);
         }
     }
     Err(Error::Contended)
 }
 
-/// Links a user to the identity that the caller named, if that is a guest.
-async fn link(
+/// The logins as rows that are there or could be, in the order in which all writers write them.
+fn candidates(pool: &Pool, claim: &Claim<'_>) -> Result<Vec<Candidate>> {
+    let developer = claim.developer.map(|user| Ok(user.candidate(pool)));
+    let public = claim.public.iter().map(|login| Candidate::public(pool, login));
+    let mut candidates = developer.into_iter().chain(public).collect::<Result<Vec<_>>>()?;
+    candidates.sort_by(|a, b| a.key.cmp(&b.key));
+    Ok(candidates)
+}
+
+/// Who owns each login.
+pub(super) async fn owners(conn: &mut PgConnection, candidates: &[Candidate]) -> Result<Vec<Option<Uuid>>> {
+    let mut owners = Vec::with_capacity(candidates.len());
+    for candidate in candidates {
+        owners.push(Login::owner(conn, &candidate.key).await?);
+    }
+    Ok(owners)
+}
+
+/// What the rules ask for; nothing if an identity has vanished meanwhile.
+async fn plan(
     conn: &mut PgConnection,
     pool: &Pool,
-    named: &IdentityId,
-    key: &LoginKey,
-    user: &DeveloperUser,
-    owner: Option<Uuid>,
-) -> Result<SignedIn> {
+    claim: &Claim<'_>,
+    candidates: &[Candidate],
+    owners: &[Option<Uuid>],
+) -> Result<Option<Plan>> {
+    let known: BTreeSet<Uuid> = owners.iter().flatten().copied().collect();
+    let all_known = owners.iter().all(Option::is_some);
+    let developer = candidates.iter().position(|candidate| candidate.key.provider_no == DEVELOPER);
+    let developers_owner = developer.and_then(|at| owners.get(at).copied().flatten());
+    let Some(named) = claim.named else {
+        let survivor = match (developers_owner, known.len()) {
+            (_, 0) => return Ok(Some(Plan::Create)),
+            (Some(owner), _) => Some(owner),
+            (None, _) => oldest(conn, pool, &known).await?,
+        };
+        return Ok(survivor.map(|survivor| to(survivor, None, known, all_known)));
+    };
+    // A disabled identity has no logins, so one that has these may be used.
+    if all_known
+        && !owners.is_empty()
+        && known.iter().all(|owner| *owner == named.uuid && named.region == pool.id.region)
+    {
+        return Ok(Some(Plan::Stay(named.uuid)));
+    }
     let not_found = || Error::IdentityNotFound(named.to_string());
     if named.region != pool.id.region {
         return Err(not_found());
     }
     let target = Identity::find(conn, pool, named.uuid).await?.ok_or_else(not_found)?;
     if target.state == State::Disabled {
+        // An earlier try has merged the guest, and its answer was lost.
+        if let Some(survivor) = known.first().filter(|_| claim.again && all_known && known.len() == 1) {
+            return Ok(Some(Plan::Stay(*survivor)));
+        }
         return Err(Error::IdentityForbidden(named.to_string()));
     }
-    if owner.is_some() {
+    if developers_owner.is_some_and(|owner| owner != target.uuid) {
         return Err(registered_elsewhere());
     }
-    for _ in 0..MAX_RACES {
-        let mut tx = sqlx::Connection::begin(&mut *conn).await?;
-        match identity::lock(&mut tx, target.located()).await? {
-            None => return Err(not_found()),
-            Some(State::Disabled) => return Err(Error::IdentityForbidden(named.to_string())),
-            Some(State::Enabled) => {}
-        }
-        if !Login::of_identity(&mut tx, pool, target.uuid).await?.is_empty() {
-            tx.rollback().await?;
-            return match Login::owner(conn, key).await? {
-                // This very user was linked meanwhile, by a call that ran beside this one.
-                Some(identity) if identity == target.uuid => Ok(SignedIn { identity, change: Change::None }),
-                Some(_) => Err(registered_elsewhere()),
-                None => Err(Error::LoginsDontMatch),
-            };
-        }
-        if login::insert(&mut tx, key, user, target.uuid).await? {
-            identity::touch(&mut tx, target.located()).await?;
-            tx.commit().await?;
-            if pool.spread > 1 {
-                match aftercheck::after_link(conn, pool, target.located(), key).await? {
-                    None => return Err(not_found()),
-                    Some(State::Disabled) => return Err(Error::IdentityForbidden(named.to_string())),
-                    Some(State::Enabled) => {}
-                }
-            }
-            return Ok(SignedIn { identity: target.uuid, change: Change::Linked });
-        }
-        tx.rollback().await?;
-        match Login::owner(conn, key).await? {
-            Some(identity) if identity == target.uuid => return Ok(SignedIn { identity, change: Change::None }),
-            Some(_) => return Err(registered_elsewhere()),
-            None => {}
+    if Login::of_identity(conn, pool, target.uuid).await?.is_empty() {
+        // A guest may be claimed by whoever knows its id: by new users as it is, by known ones into their own identity.
+        let survivor = if known.is_empty() { Some(target.uuid) } else { oldest(conn, pool, &known).await? };
+        return Ok(survivor.map(|survivor| to(survivor, Some(target.uuid), known, all_known)));
+    }
+    if claim.by_own_token || known.contains(&target.uuid) {
+        return Ok(Some(to(target.uuid, None, known, all_known)));
+    }
+    Err(Error::LoginsDontMatch)
+}
+
+/// All logins to `survivor`: those of everyone else known, and the new ones.
+fn to(survivor: Uuid, guest: Option<Uuid>, known: BTreeSet<Uuid>, all_known: bool) -> Plan {
+    let mut absorbed = known;
+    absorbed.extend(guest);
+    absorbed.remove(&survivor);
+    if all_known && absorbed.is_empty() {
+        return Plan::Stay(survivor);
+    }
+    Plan::Join(Join { survivor, absorbed, guest })
+}
+
+/// The one that has existed for longest: what survives where AWS does not say which. Nothing if one of them is gone.
+async fn oldest(conn: &mut PgConnection, pool: &Pool, identities: &BTreeSet<Uuid>) -> Result<Option<Uuid>> {
+    if identities.len() == 1 {
+        return Ok(identities.first().copied());
+    }
+    let mut oldest: Option<Identity> = None;
+    for uuid in identities {
+        let Some(identity) = Identity::find(conn, pool, *uuid).await? else { return Ok(None) };
+        if oldest.as_ref().is_none_or(|oldest| identity.created_at < oldest.created_at) {
+            oldest = Some(identity);
         }
     }
-    Err(Error::Contended)
+    Ok(oldest.map(|identity| identity.uuid))
+}
+
+/// Makes an identity for logins that nobody knew a moment ago; nothing if another call was faster.
+async fn create(conn: &mut PgConnection, candidates: &[Candidate], login_limit: u32) -> Result<Option<SignedIn>> {
+    let Some(first) = candidates.first() else { return Err(Error::LoginsDontMatch) };
+    login::check_count(candidates.len(), login_limit)?;
+    let fresh = ids::new_identity_uuid(first.key.route)?;
+    let mut tx = sqlx::Connection::begin(&mut *conn).await?;
+    for candidate in candidates {
+        if !login::insert(&mut tx, candidate, fresh).await? {
+            tx.rollback().await?;
+            return Ok(None);
+        }
+    }
+    identity::insert(&mut tx, first.key.route, fresh).await?;
+    tx.commit().await?;
+    Ok(Some(SignedIn { identity: fresh, change: Change::Created }))
 }
 
 /// The identity named is another than the one that the user is registered with.

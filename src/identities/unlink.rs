@@ -1,13 +1,14 @@
-//! Unlinking of a developer user. The last login gone, the identity is disabled: it never turns into a guest again.
+//! Unlinking. The last login gone, the identity is disabled: it never turns into a guest again.
 
 use sqlx::postgres::PgConnection;
 use uuid::Uuid;
 
-use super::identity;
-use super::login::{DeveloperUser, Login};
+use super::identity::{self, State};
+use super::login::{Candidate, DeveloperUser, Login};
 use super::sign_in::{MAX_RACES, locate};
 use crate::error::{Error, Result};
 use crate::pools::Pool;
+use crate::upstream::VerifiedLogin;
 
 /// Takes `user` from the identity, which the caller has found in the pool.
 ///
@@ -51,4 +52,54 @@ pub async fn unlink(conn: &mut PgConnection, pool: &Pool, identity: Uuid, user: 
         return Ok(());
     }
     Err(Error::Contended)
+}
+
+/// Takes the logins of the providers numbered so from an identity, if one of `proofs` is a login of it, or our own
+/// token proves it. Those that it does not have are not missed.
+///
+/// # Errors
+/// [`Error::IdentityForbidden`] or [`Error::LoginsDontMatch`], with nothing changed; or if the database fails.
+pub async fn unlink_providers(
+    conn: &mut PgConnection,
+    pool: &Pool,
+    identity: Uuid,
+    proofs: &[VerifiedLogin],
+    by_own_token: bool,
+    providers: &[i16],
+) -> Result<()> {
+    let forbidden = || Error::IdentityForbidden(pool.identity_id(identity).to_string());
+    let proofs = proofs.iter().map(|proof| Candidate::public(pool, proof)).collect::<Result<Vec<_>>>()?;
+    let at = locate(conn, pool, identity).await?.ok_or_else(forbidden)?;
+    let mut tx = sqlx::Connection::begin(&mut *conn).await?;
+    if identity::lock(&mut tx, at).await? != Some(State::Enabled) {
+        tx.rollback().await?;
+        return Err(forbidden());
+    }
+    // Behind the lock, by which nobody else moves them.
+    let logins = Login::of_identity(&mut tx, pool, identity).await?;
+    let is_proof = |login: &Login| proofs.iter().any(|proof| proof.is(login));
+    if logins.is_empty() || !(by_own_token || logins.iter().any(is_proof)) {
+        tx.rollback().await?;
+        return Err(Error::LoginsDontMatch);
+    }
+    let deleted = sqlx::query!(
+        "delete from logins where route = any($1) and identity_id = $2 and provider_no = any($3)",
+        &pool.routes(),
+        identity,
+        providers
+    )
+    .execute(&mut *tx)
+    .await?
+    .rows_affected();
+    if deleted == 0 {
+        tx.rollback().await?;
+        return Ok(());
+    }
+    if logins.iter().all(|login| providers.contains(&login.provider_no)) {
+        identity::disable(&mut tx, at).await?;
+    } else {
+        identity::touch(&mut tx, at).await?;
+    }
+    tx.commit().await?;
+    Ok(())
 }

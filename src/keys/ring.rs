@@ -244,6 +244,17 @@ impl KeyRing {
         Ok(self.documents()?.1)
     }
 
+    /// The key of this name, if the JWKS shows it.
+    ///
+    /// # Errors
+    /// As [`KeyRing::jwks`].
+    pub fn published_key(&self, kid: &str) -> Result<Option<SigningKey>> {
+        let snapshot = self.held().snapshot.ok_or(Error::CannotSign(NO_POLL))?;
+        let now = self.monotone(&snapshot.view);
+        let keys = snapshot.view.published(&self.policy, self.clock.elapsed(), now)?;
+        Ok(keys.into_iter().find(|key| key.kid == kid).cloned())
+    }
+
     fn documents(&self) -> Result<(Arc<Document>, Arc<Document>)> {
         let snapshot = self.held().snapshot.ok_or(Error::CannotSign(NO_POLL))?;
         let now = self.monotone(&snapshot.view);

@@ -9,7 +9,7 @@ use uuid::Uuid;
 use super::providers::{self, Numbered, Providers};
 use super::roles::{RoleMapping, Roles};
 use crate::error::{Error, Result};
-use crate::ids::{self, AccountId, PoolId, Region, Route};
+use crate::ids::{self, AccountId, IdentityId, PoolId, Region, Route};
 use crate::tags::Tags;
 use crate::{db, installation};
 
@@ -181,6 +181,31 @@ impl Pool {
                where pool_id = $1 and region = $2 and deleted_at is null and t.status = 1"#,
             id.uuid,
             id.region.as_str()
+        )
+        .fetch_optional(conn)
+        .await?
+        .map(Row::pool)
+        .transpose()
+    }
+
+    /// The live pool that numbers its routes so, of any enabled tenant: for the operations that anyone may call.
+    ///
+    /// # Errors
+    /// If the database fails.
+    pub async fn find_public_by_no(conn: &mut PgConnection, region: &Region, no: i32) -> Result<Option<Self>> {
+        sqlx::query_as!(
+            Row,
+            r#"select pool_no, pool_id, p.account_id, region, p.name, spread, allow_unauthenticated, allow_classic,
+                      developer_provider, providers as "providers: Json<Providers>", tags as "tags: Json<Tags>",
+                      roles as "roles: Json<BTreeMap<String, String>>",
+                      role_mappings as "role_mappings: Json<BTreeMap<String, RoleMapping>>",
+                      (select coalesce(jsonb_object_agg(login_key, jsonb_build_object('no', provider_no, 'tag_map', tag_map)),
+                                       '{}')
+                       from pool_providers n where n.pool_no = p.pool_no) as "numbered!: Json<Numbered>"
+               from identity_pools p join tenants t on t.account_id = p.account_id
+               where pool_no = $1 and region = $2 and deleted_at is null and t.status = 1"#,
+            no,
+            region.as_str()
         )
         .fetch_optional(conn)
         .await?
@@ -365,6 +390,12 @@ impl Pool {
     #[must_use]
     pub fn routes(&self) -> Vec<i32> {
         (0..i32::from(self.spread)).map(|sub| Route::new(self.no, sub).0).collect()
+    }
+
+    /// The id of an identity of this pool.
+    #[must_use]
+    pub fn identity_id(&self, uuid: Uuid) -> IdentityId {
+        IdentityId { region: self.id.region.clone(), uuid }
     }
 
     /// Its Amazon Resource Name.

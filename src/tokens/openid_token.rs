@@ -7,12 +7,14 @@ use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use serde::Serialize;
 
+use super::principal_tags::PrincipalTags;
 use crate::config::{Algorithm, TokenType};
 use crate::error::{Error, Result};
 use crate::identities::DeveloperUser;
 use crate::ids::IdentityId;
 use crate::keys::{KeyRing, Signer};
 use crate::pools::Pool;
+use crate::upstream::VerifiedLogin;
 
 /// No consumer needs more, and header limits of proxies begin near here.
 const MAX_TOKEN_BYTES: usize = 16_000;
@@ -23,35 +25,58 @@ pub struct Grant<'a> {
     subject: String,
     audience: String,
     pool_arn: String,
-    methods: [String; 3],
-    tags: Option<&'a BTreeMap<String, String>>,
+    methods: Vec<String>,
+    tags: Option<&'a PrincipalTags>,
     lifetime: Duration,
 }
 
+/// By whom a user is vouched for: the logins of the call, in `amr`'s order.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Vouched<'a> {
+    /// The user that a developer's backend named.
+    pub developer: Option<&'a DeveloperUser>,
+    /// The logins whose tokens held.
+    pub public: &'a [VerifiedLogin],
+}
+
 impl<'a> Grant<'a> {
-    /// The grant for an identity that a developer's backend vouched for.
+    /// The grant for an identity. Without anyone to vouch for it, it is a guest.
     #[must_use]
-    pub fn developer(
+    pub fn new(
         pool: &Pool,
         identity: &IdentityId,
-        provider: &str,
-        user: &DeveloperUser,
-        tags: Option<&'a BTreeMap<String, String>>,
+        vouched: Vouched<'_>,
+        tags: &'a PrincipalTags,
         lifetime: Duration,
     ) -> Self {
         Self {
             subject: identity.to_string(),
             audience: pool.id.to_string(),
             pool_arn: pool.arn(),
-            methods: [
-                "authenticated".to_owned(),
-                provider.to_owned(),
-                format!("{provider}:{}:{}", pool.id, user.as_str()),
-            ],
-            tags: tags.filter(|tags| !tags.is_empty()),
+            methods: methods(pool, vouched),
+            tags: Some(tags).filter(|tags| !tags.is_empty()),
             lifetime,
         }
     }
+}
+
+/// Authentication methods (RFC 8176's `amr`) as AWS writes them: the kind, and for each login its provider and user.
+fn methods(pool: &Pool, vouched: Vouched<'_>) -> Vec<String> {
+    if vouched.developer.is_none() && vouched.public.is_empty() {
+        return vec!["unauthenticated".to_owned()];
+    }
+    let mut methods = Vec::with_capacity(3 + 2 * vouched.public.len());
+    methods.push("authenticated".to_owned());
+    if let Some(user) = vouched.developer {
+        let provider = pool.settings.developer_provider.as_deref().unwrap_or_default();
+        methods.push(provider.to_owned());
+        methods.push(format!("{provider}:{}:{}", pool.id, user.as_str()));
+    }
+    for login in vouched.public {
+        methods.push(login.login_key().to_owned());
+        methods.push(login.method());
+    }
+    methods
 }
 
 #[derive(Serialize)]

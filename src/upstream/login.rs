@@ -26,6 +26,12 @@ impl VerifiedLogin {
         &self.subject
     }
 
+    /// The client that its token was made for.
+    #[must_use]
+    pub fn client_id(&self) -> &str {
+        &self.audience.client_id
+    }
+
     /// The claims of the token.
     #[must_use]
     pub fn claims(&self) -> &Map<String, Value> {

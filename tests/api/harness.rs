@@ -12,7 +12,7 @@ use sqlx::{AssertSqlSafe, Connection as _};
 use symbolon::cli::dev_postgres::{Options, Postgres};
 use symbolon::config;
 use symbolon::db::{self, Conn, Db};
-use symbolon::identities::sign_in::{Change, SignedIn, sign_in};
+use symbolon::identities::sign_in::{self, Change, Claim, SignedIn};
 use symbolon::identities::{DeveloperUser, Identity};
 use symbolon::ids::{self, AccountId, IdentityId, PoolId, Region};
 use symbolon::installation::{Installation, Kind};
@@ -218,6 +218,17 @@ pub fn user(name: &str) -> DeveloperUser {
 
 pub fn id_of(pool: &Pool, uuid: Uuid) -> IdentityId {
     IdentityId { region: pool.id.region.clone(), uuid }
+}
+
+/// Signs a developer user in, as a backend does.
+pub async fn sign_in(
+    conn: &mut PgConnection,
+    pool: &Pool,
+    named: Option<&IdentityId>,
+    user: &DeveloperUser,
+) -> symbolon::error::Result<SignedIn> {
+    let claim = Claim { named, developer: Some(user), ..Claim::default() };
+    sign_in::sign_in(conn, pool, &claim, LOGINS).await
 }
 
 /// The identity of a user whom nobody knew.

@@ -2,7 +2,7 @@
 
 use symbolon::error::Error;
 use symbolon::identities::identity::State;
-use symbolon::identities::sign_in::{Change, SignedIn, sign_in};
+use symbolon::identities::sign_in::{Change, SignedIn};
 use symbolon::identities::{Identity, Login, unlink};
 use symbolon::ids::{self, IdentityId, Region, Route};
 

@@ -3,7 +3,6 @@
 use sqlx::postgres::PgConnection;
 use symbolon::error::Error;
 use symbolon::identities::identity::Located;
-use symbolon::identities::sign_in::sign_in;
 use symbolon::identities::{DeveloperUser, Identity, Login};
 use symbolon::ids::{self, Route};
 use symbolon::pools::Pool;

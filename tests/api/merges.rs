@@ -3,7 +3,7 @@
 use symbolon::error::Error;
 use symbolon::identities::identity::State;
 use symbolon::identities::merge::merge;
-use symbolon::identities::sign_in::{Change, sign_in};
+use symbolon::identities::sign_in::Change;
 use symbolon::identities::{Identity, Login};
 
 use crate::harness::*;

@@ -4,7 +4,6 @@ use symbolon::error::Error;
 use symbolon::identities::Login;
 use symbolon::identities::identity::State;
 use symbolon::identities::merge::merge;
-use symbolon::identities::sign_in::sign_in;
 use symbolon::identities::unlink::unlink;
 
 use crate::harness::*;

@@ -1,0 +1,162 @@
+//! GetOpenIdToken and GetCredentialsForIdentity: an identity is used by whoever proves one of its logins, or, if it is
+//! a guest, by whoever knows its id.
+
+use serde::{Deserialize, Serialize};
+use std::time::Duration;
+
+use super::caller::Visitor;
+use super::logins::{self, Logins};
+use crate::app::App;
+use crate::error::{Error, Result};
+use crate::identities::identity::State;
+use crate::identities::sign_in::{Claim, sign_in};
+use crate::identities::{Identity, Login};
+use crate::ids::IdentityId;
+use crate::pools::Pool;
+use crate::retry;
+use crate::tokens::openid_token::{Grant, Vouched, check_length, mint};
+use crate::tokens::own_token;
+use crate::tokens::principal_tags::{self, PrincipalTags};
+use crate::upstream::VerifiedLogin;
+
+/// How long a token of the classic flow lives: ten minutes
+/// (<https://docs.aws.amazon.com/cognitoidentity/latest/APIReference/API_GetOpenIdToken.html>).
+const LIFETIME: Duration = Duration::from_mins(10);
+
+/// `GetOpenIdToken`'s input.
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "PascalCase")]
+pub struct TokenInput {
+    identity_id: String,
+    #[serde(default)]
+    logins: Option<Logins>,
+}
+
+/// An identity, and a token for it.
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "PascalCase")]
+pub struct TokenOutput {
+    pub(super) identity_id: String,
+    pub(super) token: String,
+}
+
+/// `GetOpenIdToken`: the classic flow's token. The identity that is answered can be another than the one asked for.
+pub async fn get_open_id_token(app: &App, visitor: Visitor, input: TokenInput) -> Result<TokenOutput> {
+    let asked = Asked::read(app, visitor, &input.identity_id).await?;
+    if asked.pool.settings.allow_classic == Some(false) {
+        return Err(Error::ClassicFlowDisabled);
+    }
+    if asked.pool.roles.mappings.is_some() {
+        return Err(Error::ClassicFlowWithMappings);
+    }
+    let logins = input.logins.unwrap_or_default();
+    let lifetime = LIFETIME.min(app.config.tokens.max_lifetime);
+    let (identity, token) = if logins.is_empty() {
+        asked.check_guest()?;
+        let none = PrincipalTags::new();
+        let grant = Grant::new(&asked.pool, &asked.id, Vouched::default(), &none, lifetime);
+        (asked.id.clone(), mint(&app.ring, app.config.issuer.token_type, &grant)?)
+    } else {
+        logins::check_keys(&asked.pool, &logins)?;
+        let public = logins::verify(app, &asked.pool, logins).await?;
+        let tags = principal_tags::of(&asked.pool, &public, PrincipalTags::new())?;
+        let vouched = Vouched { developer: None, public: &public };
+        let grant = |identity: &IdentityId| Grant::new(&asked.pool, identity, vouched, &tags, lifetime);
+        // Whoever is refused for a token that would be too long has linked nothing.
+        check_length(&app.ring, app.config.issuer.token_type, &grant(&asked.id))?;
+        let identity = asked.sign_in(app, &public, false).await?;
+        let token = mint(&app.ring, app.config.issuer.token_type, &grant(&identity))?;
+        (identity, token)
+    };
+    metrics::counter!("symbolon_tokens_issued_total", "flow" => "classic").increment(1);
+    Ok(TokenOutput { identity_id: identity.to_string(), token })
+}
+
+/// `GetCredentialsForIdentity`'s input.
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "PascalCase")]
+pub struct CredentialsInput {
+    identity_id: String,
+    #[serde(default)]
+    logins: Option<Logins>,
+}
+
+/// `GetCredentialsForIdentity`: the enhanced flow. Everything but the credentials: no role can be taken on yet.
+pub async fn get_credentials(app: &App, visitor: Visitor, input: CredentialsInput) -> Result<()> {
+    let asked = Asked::read(app, visitor, &input.identity_id).await?;
+    let mut logins = input.logins.unwrap_or_default();
+    if logins.is_empty() {
+        asked.check_guest()?;
+    } else {
+        let own = logins::take_own_token(&mut logins);
+        logins::check_keys(&asked.pool, &logins)?;
+        let by_own_token = asked.is_proven_by(app, own.as_deref())?;
+        let public = logins::verify(app, &asked.pool, logins).await?;
+        asked.sign_in(app, &public, by_own_token).await?;
+    }
+    Err(Error::NoUsableRole)
+}
+
+/// The identity that a request names, as it was found.
+pub(super) struct Asked {
+    pub(super) pool: Pool,
+    pub(super) id: IdentityId,
+    state: State,
+    has_logins: bool,
+}
+
+impl Asked {
+    /// The identity of this id, whose ever it is.
+    ///
+    /// # Errors
+    /// [`Error::IdentityNotFound`], or if the database fails.
+    pub(super) async fn read(app: &App, _visitor: Visitor, text: &str) -> Result<Self> {
+        let not_found = || Error::IdentityNotFound(text.to_owned());
+        let id = IdentityId::parse(text).ok_or_else(not_found)?;
+        retry!(app.db, |conn| {
+            let (pool, identity) = Identity::find_public(conn, &id).await?.ok_or_else(not_found)?;
+            let has_logins = !Login::of_identity(conn, &pool, identity.uuid).await?.is_empty();
+            Ok(Self { pool, id: id.clone(), state: identity.state, has_logins })
+        })
+    }
+
+    /// Whether the id alone is enough.
+    ///
+    /// # Errors
+    /// [`Error::IdentityForbidden`] for a disabled identity and for one with logins; [`Error::GuestsNotAllowed`].
+    fn check_guest(&self) -> Result<()> {
+        if self.state == State::Disabled || self.has_logins {
+            return Err(Error::IdentityForbidden(self.id.to_string()));
+        }
+        if !self.pool.settings.allow_unauthenticated {
+            return Err(Error::GuestsNotAllowed);
+        }
+        Ok(())
+    }
+
+    /// Whether one of our own tokens was given, and proves the identity.
+    ///
+    /// # Errors
+    /// [`Error::LoginsDontMatch`] for the token of another identity, or of a guest; what [`own_token::verify`] refuses.
+    pub(super) fn is_proven_by(&self, app: &App, token: Option<&str>) -> Result<bool> {
+        let Some(token) = token else { return Ok(false) };
+        let own = own_token::verify(&app.ring, token)?;
+        if own.authenticated && own.identity == self.id && own.pool == self.pool.id {
+            Ok(true)
+        } else {
+            Err(Error::LoginsDontMatch)
+        }
+    }
+
+    /// Signs in with what was proven: the identity of all these logins from now on.
+    async fn sign_in(&self, app: &App, public: &[VerifiedLogin], by_own_token: bool) -> Result<IdentityId> {
+        let mut claim = Claim { named: Some(&self.id), public, by_own_token, ..Claim::default() };
+        let limit = app.config.limits.linked_logins_per_identity;
+        let signed_in = retry!(app.db, |conn| {
+            let tried = sign_in(conn, &self.pool, &claim, limit).await;
+            claim.again = true;
+            tried
+        })?;
+        Ok(self.pool.identity_id(signed_in.identity))
+    }
+}

@@ -1,0 +1,60 @@
+//! The broker's own tokens, coming back as proof of the identity that they were issued for.
+
+use jsonwebtoken::jwk::Jwk;
+use jsonwebtoken::{DecodingKey, Validation};
+use serde::Deserialize;
+
+use crate::error::{Error, InvalidLogin, Result};
+use crate::ids::{IdentityId, PoolId};
+use crate::keys::KeyRing;
+
+/// What one of our tokens says, its signature and its time being good.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct OwnToken {
+    /// The identity that it was issued for.
+    pub identity: IdentityId,
+    /// The identity's pool.
+    pub pool: PoolId,
+    /// Whether a login stood behind it: a guest's token proves no login.
+    pub authenticated: bool,
+}
+
+#[derive(Deserialize)]
+struct Claims {
+    sub: String,
+    aud: String,
+    amr: Vec<String>,
+    exp: i64,
+}
+
+/// Verifies a token with the published keys, by the database's clock and without leeway.
+///
+/// # Errors
+/// [`InvalidLogin::NotOwnToken`] if it is not one of ours, [`InvalidLogin::Expired`] if it was.
+/// [`Error::CannotSign`] if the keys are not known.
+pub fn verify(ring: &KeyRing, token: &str) -> Result<OwnToken> {
+    let foreign = || Error::from(InvalidLogin::NotOwnToken);
+    let header = jsonwebtoken::decode_header(token).map_err(|_| foreign())?;
+    let kid = header.kid.ok_or_else(foreign)?;
+    let now = ring.now().map(time::OffsetDateTime::unix_timestamp);
+    let now = now.ok_or(Error::CannotSign("the keys have not been read from the database yet"))?;
+    let key = ring.published_key(&kid)?.ok_or_else(foreign)?;
+    let jwk: Jwk = serde_json::to_value(&key.public_jwk).and_then(serde_json::from_value).map_err(Error::internal)?;
+    let algorithm = key.alg.as_str().parse().map_err(Error::internal)?;
+    let mut rules = Validation::new(algorithm);
+    rules.set_issuer(&[&ring.policy().issuer]);
+    rules.set_required_spec_claims(&["iss", "sub", "aud", "exp"]);
+    // Which pool it is for is compared by the caller, and the time here: by another clock than the machine's.
+    rules.validate_aud = false;
+    rules.validate_exp = false;
+    let key = DecodingKey::from_jwk(&jwk).map_err(Error::internal)?;
+    let claims = jsonwebtoken::decode::<Claims>(token, &key, &rules).map_err(|_| foreign())?.claims;
+    if now >= claims.exp {
+        return Err(InvalidLogin::Expired { now, exp: claims.exp }.into());
+    }
+    Ok(OwnToken {
+        identity: IdentityId::parse(&claims.sub).ok_or_else(foreign)?,
+        pool: PoolId::parse(&claims.aud).ok_or_else(foreign)?,
+        authenticated: claims.amr.first().is_some_and(|method| method == "authenticated"),
+    })
+}
