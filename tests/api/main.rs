@@ -4,8 +4,11 @@
 mod answers;
 mod client;
 mod dev_mode;
+mod federation;
 mod harness;
 mod identities;
+#[path = "../upstream/issuer.rs"]
+mod issuer;
 mod keys;
 mod long_ids;
 mod merges;
@@ -13,6 +16,7 @@ mod migrations;
 mod openid;
 mod page_tokens;
 mod pools;
+mod public_logins;
 mod races;
 mod replicas;
 mod router;
@@ -23,3 +27,4 @@ mod tenancy;
 mod tenants;
 mod tokens;
 mod unlinks;
+mod using_identities;
