@@ -8,7 +8,10 @@ pub mod json;
 pub mod model;
 mod origin;
 mod pools;
+mod principal_tags;
+mod roles;
 pub mod shapes;
+mod tags;
 mod types;
 pub mod validate;
 pub mod wire;
@@ -165,6 +168,14 @@ async fn dispatch(call: &Call<'_>) -> Result<Vec<u8>, Fault> {
         "DeleteIdentityPool" => signed(call, pools::delete).await,
         "ListIdentityPools" => signed(call, pools::list).await,
 
+        "SetIdentityPoolRoles" => signed(call, roles::set).await,
+        "GetIdentityPoolRoles" => signed(call, roles::get).await,
+        "SetPrincipalTagAttributeMap" => signed(call, principal_tags::set).await,
+        "GetPrincipalTagAttributeMap" => signed(call, principal_tags::get).await,
+        "TagResource" => signed(call, tags::tag).await,
+        "UntagResource" => signed(call, tags::untag).await,
+        "ListTagsForResource" => signed(call, tags::list).await,
+
         "GetId" => public(call, identities::get_id).await,
         "DescribeIdentity" => signed(call, identities::describe).await,
         "ListIdentities" => signed(call, identities::list).await,
@@ -176,16 +187,7 @@ async fn dispatch(call: &Call<'_>) -> Result<Vec<u8>, Fault> {
         "UnlinkDeveloperIdentity" => signed(call, developer::unlink).await,
 
         // Of the service model, and not in this version.
-        "UnlinkIdentity"
-        | "GetOpenIdToken"
-        | "GetCredentialsForIdentity"
-        | "GetIdentityPoolRoles"
-        | "SetIdentityPoolRoles"
-        | "GetPrincipalTagAttributeMap"
-        | "SetPrincipalTagAttributeMap"
-        | "TagResource"
-        | "UntagResource"
-        | "ListTagsForResource" => Err(Fault::unknown_operation()),
+        "UnlinkIdentity" | "GetOpenIdToken" | "GetCredentialsForIdentity" => Err(Fault::unknown_operation()),
 
         // No other name gets here: `operation` knows those of the model.
         _ => Err(Fault::unknown_operation()),
@@ -201,6 +203,7 @@ where
 {
     origin::check(call.app, &call.parts.headers)?;
     let caller = caller::authenticate(call.app, call.parts, call.body).await?;
+    call.app.limits.admit_operation(&caller.account_id, call.operation)?;
     let input = input(call)?;
     serialize(&function(call.app, caller, input).await?)
 }
