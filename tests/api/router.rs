@@ -85,18 +85,7 @@ async fn every_operation_of_the_model_either_answers_or_is_unknown() {
             _ => assert_eq!(answer.exception(), "UnknownOperationException"),
         }
     }
-    let later = [
-        "GetCredentialsForIdentity",
-        "GetIdentityPoolRoles",
-        "GetOpenIdToken",
-        "GetPrincipalTagAttributeMap",
-        "ListTagsForResource",
-        "SetIdentityPoolRoles",
-        "SetPrincipalTagAttributeMap",
-        "TagResource",
-        "UnlinkIdentity",
-        "UntagResource",
-    ];
+    let later = ["GetCredentialsForIdentity", "GetOpenIdToken", "UnlinkIdentity"];
     assert_eq!(unknown, later);
 }
 
