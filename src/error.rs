@@ -48,6 +48,22 @@ pub enum Error {
     /// A key of role mappings that names no provider of the pool.
     #[error("{0} is not a role mapping provider")]
     NotAMappingProvider(String),
+    /// A provider by a name that no provider of the pool has.
+    #[error("the pool has no provider {0}")]
+    ProviderNotFound(String),
+    /// A provider for which no principal tags were ever set.
+    #[error("no principal tags were set for provider {0}")]
+    TagMapNotFound(String),
+    /// The caller may not do this to what it names; all three are for the caller.
+    #[error("{caller} may not {operation} {resource}")]
+    NotAllowed {
+        /// The caller's ARN.
+        caller: String,
+        /// The operation.
+        operation: &'static str,
+        /// What was named.
+        resource: String,
+    },
     /// The service's own token given as a login to `GetId`.
     #[error("the service's own token was given as a login")]
     OwnTokenAsLogin,

@@ -1,5 +1,6 @@
 //! Rates: how often an address, an account or a pool may ask, per replica. Exceeding one is `TooManyRequestsException`.
 
+use std::collections::HashMap;
 use std::hash::Hash;
 use std::net::IpAddr;
 use std::num::NonZeroU32;
@@ -19,6 +20,7 @@ pub struct Limits {
     account: Limit<AccountId>,
     guest_address: Limit<IpAddr>,
     guest_pool: Limit<PoolId>,
+    operations: HashMap<&'static str, Limit<AccountId>>,
 }
 
 #[derive(Debug)]
@@ -53,6 +55,10 @@ impl Limits {
             account: Limit::per_second(config.signed_requests_per_second_per_account),
             guest_address: Limit::per_second(config.guests_per_second_per_address),
             guest_pool: Limit::per_second(config.guests_per_second_per_pool),
+            // In order: a name in lower case comes last and wins, as the environment does over a file.
+            operations: (config.requests_per_second.iter())
+                .filter_map(|(name, rate)| Some((operation(name)?, Limit::per_second(*rate))))
+                .collect(),
         }
     }
 
@@ -72,6 +78,15 @@ impl Limits {
         self.account.admit(account)
     }
 
+    /// A request for an operation, once it is known whose it is: the caller's, or for anyone's operations the pool's
+    /// account.
+    ///
+    /// # Errors
+    /// [`Error::RateExceeded`]
+    pub fn admit_operation(&self, account: &AccountId, operation: &str) -> Result<()> {
+        self.operations.get(operation).map_or(Ok(()), |limit| limit.admit(account))
+    }
+
     /// A new guest, of which anyone may ask for any number.
     ///
     /// # Errors
@@ -87,7 +102,13 @@ impl Limits {
         self.account.forget_idle();
         self.guest_address.forget_idle();
         self.guest_pool.forget_idle();
+        self.operations.values().for_each(Limit::forget_idle);
     }
+}
+
+/// The operation of this name, in whatever case.
+fn operation(name: &str) -> Option<&'static str> {
+    config::OPERATIONS.iter().find(|operation| operation.eq_ignore_ascii_case(name)).copied()
 }
 
 #[cfg(test)]
@@ -102,5 +123,19 @@ mod tests {
         assert!(limit.admit(&2).is_ok());
         let none = Limit::per_second(0);
         assert!((0..1_000).all(|_| none.admit(&1).is_ok()));
+    }
+
+    #[test]
+    fn operations_have_rates_of_their_own_for_each_account() {
+        let mut config = config::Config::read(&config::Sources::default()).unwrap().limits;
+        config.requests_per_second =
+            [("GetId", 9), ("getid", 2), ("TagResource", 0)].map(|(k, v)| (k.into(), v)).into();
+        let limits = Limits::new(&config);
+        let account = |number: u32| AccountId::parse(&format!("{number:012}")).unwrap();
+        let admitted =
+            |number, operation| (0..20).filter(|_| limits.admit_operation(&account(number), operation).is_ok()).count();
+        assert_eq!((admitted(1, "GetId"), admitted(2, "GetId")), (2, 2));
+        assert_eq!((admitted(1, "TagResource"), admitted(1, "DescribeIdentity")), (20, 20));
+        assert!(matches!(limits.admit_operation(&account(1), "GetId"), Err(Error::RateExceeded)));
     }
 }

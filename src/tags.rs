@@ -17,16 +17,30 @@ pub fn check(tags: &Tags, limit: u32) -> Result<()> {
         return Err(Error::InvalidParameter(format!("A resource can have at most {limit} tags.")));
     }
     for (key, value) in tags {
-        if key.to_ascii_lowercase().starts_with("aws:") {
-            return Err(Error::InvalidParameter(format!("Tag key '{key}' begins with the reserved prefix 'aws:'.")));
-        }
-        if let Some(bad) = key.chars().chain(value.chars()).find(|c| !is_tag_character(*c)) {
-            return Err(Error::InvalidParameter(format!(
-                "Tag '{key}' holds the character {bad:?}; letters, digits, white space and _ . : / = + - @ are allowed."
-            )));
-        }
+        check_key(key)?;
+        check_characters(key, value)?;
     }
     Ok(())
+}
+
+/// Checks a tag's key, which may be that of a session tag, too.
+///
+/// # Errors
+/// [`Error::InvalidParameter`] naming the key and the rule that it breaks.
+pub fn check_key(key: &str) -> Result<()> {
+    if key.to_ascii_lowercase().starts_with("aws:") {
+        return Err(Error::InvalidParameter(format!("Tag key '{key}' begins with the reserved prefix 'aws:'.")));
+    }
+    check_characters(key, key)
+}
+
+fn check_characters(key: &str, text: &str) -> Result<()> {
+    match text.chars().find(|c| !is_tag_character(*c)) {
+        Some(bad) => Err(Error::InvalidParameter(format!(
+            "Tag '{key}' holds the character {bad:?}; letters, digits, white space and _ . : / = + - @ are allowed."
+        ))),
+        None => Ok(()),
+    }
 }
 
 fn is_tag_character(c: char) -> bool {

@@ -29,6 +29,12 @@ pub struct Caller {
 }
 
 impl Caller {
+    /// Its Amazon Resource Name: the access key as a user of the account.
+    #[must_use]
+    pub fn arn(&self) -> String {
+        format!("arn:{}:iam::{}:user/{}", self.region.partition(), self.account_id, self.access_key_id)
+    }
+
     /// The caller's pool of this id, in the region of the call. A foreign one is as one that does not exist.
     ///
     /// # Errors

@@ -149,6 +149,19 @@ impl From<Error> for Fault {
                 INVALID,
                 format!("({key}) is not a valid RoleMapping ProviderName or is not a configured provider."),
             ),
+            Error::ProviderNotFound(name) => {
+                Self::new(NOT_FOUND, format!("Identity provider '{name}' is not configured on this identity pool."))
+            }
+            Error::TagMapNotFound(name) => {
+                Self::new(NOT_FOUND, format!("No principal tag attribute map was set for identity provider '{name}'."))
+            }
+            Error::NotAllowed { caller, operation, resource } => Self::new(
+                "AccessDeniedException",
+                format!(
+                    "User: {caller} is not authorized to perform: cognito-identity:{operation} on resource: {resource} \
+                     because no identity-based policy allows the cognito-identity:{operation} action"
+                ),
+            ),
             error @ Error::Upstream(_) => Self {
                 cause: Some(error),
                 ..Self::new("ExternalServiceException", "A login provider could not be asked. Try again.")

@@ -43,6 +43,7 @@ pub async fn get_id(app: &App, visitor: Visitor, input: GetIdInput) -> Result<Id
         return get_guest_id(app, visitor, &input.identity_pool_id).await;
     }
     let pool = retry!(app.db, |conn| { visitor.pool(conn, &input.identity_pool_id).await })?;
+    app.limits.admit_operation(&pool.account_id, "GetId")?;
     logins::check_keys(&pool, &logins)?;
     let public = logins::verify(app, &pool, logins).await?;
     let claim = Claim { public: &public, ..Claim::default() };
@@ -57,6 +58,7 @@ pub async fn get_id(app: &App, visitor: Visitor, input: GetIdInput) -> Result<Id
 async fn get_guest_id(app: &App, visitor: Visitor, pool: &str) -> Result<IdentityIdOutput> {
     let made = retry!(app.db, |conn| {
         let pool = visitor.pool(conn, pool).await?;
+        app.limits.admit_operation(&pool.account_id, "GetId")?;
         if !pool.settings.allow_unauthenticated {
             return Err(Error::GuestsNotAllowed);
         }
@@ -78,7 +80,7 @@ pub struct UnlinkInput {
 
 /// `UnlinkIdentity`: who proves a login of the identity takes logins from it. One that it does not have is not missed.
 pub async fn unlink(app: &App, visitor: Visitor, mut input: UnlinkInput) -> Result<()> {
-    let asked = Asked::read(app, visitor, &input.identity_id).await?;
+    let asked = Asked::read(app, visitor, "UnlinkIdentity", &input.identity_id).await?;
     let pool = &asked.pool;
     // A developer's backend takes its users away itself (UnlinkDeveloperIdentity).
     if input.logins_to_remove.iter().any(|name| pool.settings.developer_provider.as_ref() == Some(name)) {

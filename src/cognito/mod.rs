@@ -9,7 +9,10 @@ mod logins;
 pub mod model;
 mod origin;
 mod pools;
+mod principal_tags;
+mod roles;
 pub mod shapes;
+mod tags;
 mod tokens;
 mod types;
 pub mod validate;
@@ -171,7 +174,6 @@ async fn discard(body: &mut Body) {
 }
 
 /// The table of operations: who may call each, and what answers.
-#[expect(clippy::match_same_arms, reason = "the operations of the model that this version lacks are listed, too")]
 async fn dispatch(call: &Call<'_>) -> Result<Vec<u8>, Fault> {
     match call.operation {
         "CreateIdentityPool" => signed(call, pools::create).await,
@@ -179,6 +181,14 @@ async fn dispatch(call: &Call<'_>) -> Result<Vec<u8>, Fault> {
         "UpdateIdentityPool" => signed(call, pools::update).await,
         "DeleteIdentityPool" => signed(call, pools::delete).await,
         "ListIdentityPools" => signed(call, pools::list).await,
+
+        "SetIdentityPoolRoles" => signed(call, roles::set).await,
+        "GetIdentityPoolRoles" => signed(call, roles::get).await,
+        "SetPrincipalTagAttributeMap" => signed(call, principal_tags::set).await,
+        "GetPrincipalTagAttributeMap" => signed(call, principal_tags::get).await,
+        "TagResource" => signed(call, tags::tag).await,
+        "UntagResource" => signed(call, tags::untag).await,
+        "ListTagsForResource" => signed(call, tags::list).await,
 
         "GetId" => public(call, identities::get_id).await,
         "DescribeIdentity" => signed(call, identities::describe).await,
@@ -194,15 +204,6 @@ async fn dispatch(call: &Call<'_>) -> Result<Vec<u8>, Fault> {
         "MergeDeveloperIdentities" => signed(call, developer::merge).await,
         "UnlinkDeveloperIdentity" => signed(call, developer::unlink).await,
 
-        // Of the service model, and not in this version.
-        "GetIdentityPoolRoles"
-        | "SetIdentityPoolRoles"
-        | "GetPrincipalTagAttributeMap"
-        | "SetPrincipalTagAttributeMap"
-        | "TagResource"
-        | "UntagResource"
-        | "ListTagsForResource" => Err(Fault::unknown_operation()),
-
         // No other name gets here: `operation` knows those of the model.
         _ => Err(Fault::unknown_operation()),
     }
@@ -217,6 +218,7 @@ where
 {
     origin::check(call.app, &call.parts.headers)?;
     let caller = caller::authenticate(call.app, call.parts, call.body).await?;
+    call.app.limits.admit_operation(&caller.account_id, call.operation)?;
     let input = input(call)?;
     serialize(&function(call.app, caller, input).await?)
 }

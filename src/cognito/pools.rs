@@ -109,7 +109,7 @@ impl From<Pool> for PoolOutput {
 #[derive(Debug, Deserialize)]
 #[serde(rename_all = "PascalCase")]
 pub struct PoolIdInput {
-    identity_pool_id: String,
+    pub(super) identity_pool_id: String,
 }
 
 /// `CreateIdentityPool`

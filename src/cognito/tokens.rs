@@ -42,7 +42,7 @@ pub struct TokenOutput {
 
 /// `GetOpenIdToken`: the classic flow's token. The identity that is answered can be another than the one asked for.
 pub async fn get_open_id_token(app: &App, visitor: Visitor, input: TokenInput) -> Result<TokenOutput> {
-    let asked = Asked::read(app, visitor, &input.identity_id).await?;
+    let asked = Asked::read(app, visitor, "GetOpenIdToken", &input.identity_id).await?;
     if asked.pool.settings.allow_classic == Some(false) {
         return Err(Error::ClassicFlowDisabled);
     }
@@ -83,7 +83,7 @@ pub struct CredentialsInput {
 
 /// `GetCredentialsForIdentity`: the enhanced flow. Everything but the credentials: no role can be taken on yet.
 pub async fn get_credentials(app: &App, visitor: Visitor, input: CredentialsInput) -> Result<()> {
-    let asked = Asked::read(app, visitor, &input.identity_id).await?;
+    let asked = Asked::read(app, visitor, "GetCredentialsForIdentity", &input.identity_id).await?;
     let mut logins = input.logins.unwrap_or_default();
     if logins.is_empty() {
         asked.check_guest()?;
@@ -109,15 +109,17 @@ impl Asked {
     /// The identity of this id, whose ever it is.
     ///
     /// # Errors
-    /// [`Error::IdentityNotFound`], or if the database fails.
-    pub(super) async fn read(app: &App, _visitor: Visitor, text: &str) -> Result<Self> {
+    /// [`Error::IdentityNotFound`], [`Error::RateExceeded`], or if the database fails.
+    pub(super) async fn read(app: &App, _visitor: Visitor, operation: &str, text: &str) -> Result<Self> {
         let not_found = || Error::IdentityNotFound(text.to_owned());
         let id = IdentityId::parse(text).ok_or_else(not_found)?;
-        retry!(app.db, |conn| {
+        let asked = retry!(app.db, |conn| {
             let (pool, identity) = Identity::find_public(conn, &id).await?.ok_or_else(not_found)?;
             let has_logins = !Login::of_identity(conn, &pool, identity.uuid).await?.is_empty();
             Ok(Self { pool, id: id.clone(), state: identity.state, has_logins })
-        })
+        })?;
+        app.limits.admit_operation(&asked.pool.account_id, operation)?;
+        Ok(asked)
     }
 
     /// Whether the id alone is enough.

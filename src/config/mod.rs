@@ -5,7 +5,7 @@ mod rules;
 
 pub(crate) use load::unknown;
 pub use load::{Environment, Problems, Sources, environment};
-pub use rules::{MAX_PUBLISHED_KEYS, issuer as issuer_problems, network};
+pub use rules::{MAX_PUBLISHED_KEYS, OPERATIONS, issuer as issuer_problems, network};
 
 use std::collections::BTreeMap;
 use std::net::{IpAddr, SocketAddr};
@@ -210,11 +210,13 @@ pub struct Limits {
     pub openid_connect_providers_per_pool: u32,
     pub saml_providers_per_pool: u32,
     pub tags_per_pool: u32,
+    pub rules_per_role_mapping: u32,
     pub linked_logins_per_identity: u32,
     pub requests_per_second_per_address: u32,
     pub signed_requests_per_second_per_account: u32,
     pub guests_per_second_per_address: u32,
     pub guests_per_second_per_pool: u32,
+    pub requests_per_second: BTreeMap<String, u32>,
     pub max_connections: u32,
 }
 

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use secrecy::ExposeSecret as _;
 
+use super::load::unknown;
 use super::{Config, Issuer, Keys};
 use crate::ids::Region;
 
@@ -17,11 +18,39 @@ const MODEL_MAX_LIFETIME: u64 = 86_400;
 /// A publish lead below this is refused: caches of an hour are common.
 const MIN_PUBLISH_LEAD: u64 = 7_200;
 
+/// The operations that `limits.requests_per_second` can name: all that there are.
+pub const OPERATIONS: &[&str] = &[
+    "CreateIdentityPool",
+    "DeleteIdentities",
+    "DeleteIdentityPool",
+    "DescribeIdentity",
+    "DescribeIdentityPool",
+    "GetCredentialsForIdentity",
+    "GetId",
+    "GetIdentityPoolRoles",
+    "GetOpenIdToken",
+    "GetOpenIdTokenForDeveloperIdentity",
+    "GetPrincipalTagAttributeMap",
+    "ListIdentities",
+    "ListIdentityPools",
+    "ListTagsForResource",
+    "LookupDeveloperIdentity",
+    "MergeDeveloperIdentities",
+    "SetIdentityPoolRoles",
+    "SetPrincipalTagAttributeMap",
+    "TagResource",
+    "UnlinkDeveloperIdentity",
+    "UnlinkIdentity",
+    "UntagResource",
+    "UpdateIdentityPool",
+];
+
 /// Every rule that `config` breaks.
 pub(super) fn check(config: &Config) -> Vec<String> {
     let mut problems = Vec::new();
     regions(config, &mut problems);
     server(config, &mut problems);
+    limits(config, &mut problems);
     if config.database.url.expose_secret().is_empty() {
         problems.push(
             "database.url: is not set; set it, or DATABASE_URL, to postgres://user:password@host/database".into(),
@@ -88,8 +117,16 @@ fn server(config: &Config, problems: &mut Vec<String>) {
     if server.max_body_bytes == 0 {
         problems.push("server.max_body_bytes: must be at least 1; 786432 is the default".into());
     }
+}
+
+fn limits(config: &Config, problems: &mut Vec<String>) {
     if config.limits.max_connections == 0 {
         problems.push("limits.max_connections: must be at least 1".into());
+    }
+    // The environment knows names in lower case only.
+    let known = |name: &String| OPERATIONS.iter().any(|operation| operation.eq_ignore_ascii_case(name));
+    for name in config.limits.requests_per_second.keys().filter(|name| !known(name)) {
+        problems.push(unknown(name, "limits.requests_per_second.", OPERATIONS.iter().copied()));
     }
 }
 

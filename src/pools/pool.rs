@@ -305,17 +305,7 @@ impl Pool {
         change: impl FnOnce(Settings) -> Result<Settings> + Send,
     ) -> Result<Self> {
         let mut tx = sqlx::Connection::begin(conn).await?;
-        let locked = sqlx::query_scalar!(
-            "select pool_no from identity_pools where pool_no = $1 and deleted_at is null for no key update",
-            self.no
-        )
-        .fetch_optional(&mut *tx)
-        .await?;
-        let current = match locked {
-            Some(_) => Self::find(&mut tx, &self.account_id, &self.id).await?,
-            None => None,
-        };
-        let pool = current.ok_or_else(|| Error::PoolNotFound(self.id.to_string()))?;
+        let pool = self.lock(&mut tx).await?;
         let settings = change(pool.settings.clone())?;
         settings.check()?;
         // Its logins are numbered by this name for ever.
@@ -342,6 +332,21 @@ impl Pool {
         let changed = Self::find(&mut tx, &pool.account_id, &pool.id).await?;
         tx.commit().await?;
         changed.ok_or_else(|| Error::internal("a pool just changed was not found"))
+    }
+
+    /// The pool as it is now, its row locked until the transaction ends.
+    pub(super) async fn lock(&self, conn: &mut PgConnection) -> Result<Self> {
+        let locked = sqlx::query_scalar!(
+            "select pool_no from identity_pools where pool_no = $1 and deleted_at is null for no key update",
+            self.no
+        )
+        .fetch_optional(&mut *conn)
+        .await?;
+        let current = match locked {
+            Some(_) => Self::find(conn, &self.account_id, &self.id).await?,
+            None => None,
+        };
+        current.ok_or_else(|| Error::PoolNotFound(self.id.to_string()))
     }
 
     /// Makes the pool invisible everywhere at once. Its rows are swept later.
@@ -418,6 +423,17 @@ impl Settings {
             }
             _ => Ok(()),
         }
+    }
+
+    /// The login key of the provider that is called `name`: that key itself, an OpenID Connect provider's ARN, or the
+    /// developer provider's name.
+    pub(super) fn login_key<'a>(&self, name: &'a str) -> Option<&'a str> {
+        let keys = self.providers.login_keys();
+        if keys.contains(name) || self.developer_provider.as_deref() == Some(name) {
+            return Some(name);
+        }
+        let declared = self.providers.openid_connect_arns.iter().any(|arn| arn == name);
+        name.split_once(":oidc-provider/").filter(|_| declared).map(|(_, key)| key)
     }
 
     async fn number_providers(&self, conn: &mut PgConnection, pool_no: i32) -> Result<()> {

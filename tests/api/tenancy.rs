@@ -34,6 +34,16 @@ const OF_POOLS: &[(&str, Question)] = &[
         "GetOpenIdTokenForDeveloperIdentity",
         |pool, _| json!({ "IdentityPoolId": pool, "Logins": { DEVELOPER: "user" } }),
     ),
+    ("GetIdentityPoolRoles", |pool, _| json!({ "IdentityPoolId": pool })),
+    (
+        "SetIdentityPoolRoles",
+        |pool, _| json!({ "IdentityPoolId": pool, "Roles": { "authenticated": "arn:aws:iam::000000000001:role/taken" } }),
+    ),
+    ("GetPrincipalTagAttributeMap", |pool, _| json!({ "IdentityPoolId": pool, "IdentityProviderName": DEVELOPER })),
+    (
+        "SetPrincipalTagAttributeMap",
+        |pool, _| json!({ "IdentityPoolId": pool, "IdentityProviderName": DEVELOPER, "PrincipalTags": { "taken": "sub" } }),
+    ),
     (
         "GetOpenIdTokenForDeveloperIdentity",
         |pool, identity| json!({ "IdentityPoolId": pool, "IdentityId": identity, "Logins": { DEVELOPER: "newcomer" } }),

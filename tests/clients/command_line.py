@@ -136,8 +136,6 @@ class CommandLine(Case):
             f"An error occurred (InvalidSignatureException) when calling the DescribeIdentityPool operation: {mismatch}"
         )
         self.fails(SERVICE_ERROR, text, *describe, NOBODY, **wrong)
-        roles = ("get-identity-pool-roles", "--identity-pool-id", NOBODY)
-        self.fails(SERVICE_ERROR, "An error occurred (UnknownOperationException)", *roles)
         # These never reach the broker.
         self.fails(PARAMETER_ERROR, "Invalid length for parameter IdentityPoolId", *describe, "")
 

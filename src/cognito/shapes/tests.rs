@@ -95,3 +95,8 @@ proptest! {
         assert_agreement(&ORACLES, &any_text);
     }
 }
+
+#[test]
+fn rates_can_be_set_for_every_operation() {
+    assert_eq!(crate::config::OPERATIONS, OPERATIONS);
+}
