@@ -2,6 +2,7 @@
 #![expect(clippy::unwrap_used, reason = "helpers of tests are tests")]
 
 mod answers;
+mod claim_tags;
 mod client;
 mod dev_mode;
 mod federation;
