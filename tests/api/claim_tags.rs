@@ -71,8 +71,7 @@ async fn a_claim_that_fits_no_tag_is_refused_before_anything_changes() {
         } else {
             let text = "Invalid login token. The claim 'team' does not fit a principal tag.";
             answer.refused("NotAuthorizedException", text);
-            assert_ne!(at.state().await, before, "the guest was made after");
-            assert!(at.providers(&guest).await.is_empty());
+            assert_eq!(at.state().await, before);
         }
     }
 }
