@@ -84,3 +84,10 @@ class JavaScript(Case):
         identity, token = self.token(pool)
         self.run_script("providers.mjs", credentials=False, user={"identity": identity, "token": token})
         self.assertEqual(self.listed(pool), [identity])
+
+    def test_c5_c6_c7_i7_what_a_users_own_token_proves_and_what_not(self):
+        pool = self.pool()
+        alice, bob = (dict(zip(("identity", "token"), self.token(pool, user))) for user in ("alice", "bob"))
+        self.run_script("own_token.mjs", credentials=False, pool=pool, provider=DEVELOPER, alice=alice, bob=bob)
+        self.assertEqual(set(self.listed(pool)), {alice["identity"], bob["identity"]})
+        self.assertEqual(self.describe(alice["identity"])["Logins"], [DEVELOPER])

@@ -1,7 +1,8 @@
-// Every refusal is the SDK's own class, with the broker's text, status and request id.
+// Refusals of signed calls, by their classes in the service model, and of what the model does not name.
 import assert from "node:assert/strict";
 import * as sdk from "@aws-sdk/client-cognito-identity";
 import { reason } from "./guide/refusal.mjs";
+import { refused, refusedAs } from "./refused.mjs";
 
 const { pool, provider, nobody } = JSON.parse(process.argv[2]);
 const client = new sdk.CognitoIdentityClient({ region: "us-east-1" });
@@ -10,26 +11,7 @@ const signIn = (user, more = {}) =>
     new sdk.GetOpenIdTokenForDeveloperIdentityCommand({ IdentityPoolId: pool, Logins: { [provider]: user }, ...more }),
   );
 
-async function refused(attempt) {
-  const error = await attempt.then(
-    (answer) => assert.fail(`answered: ${JSON.stringify(answer)}`),
-    (error) => error,
-  );
-  assert.ok(error instanceof sdk.CognitoIdentityServiceException, `${error}`);
-  assert.equal(error.$metadata.httpStatusCode, 400);
-  assert.equal(error.$metadata.attempts, 1);
-  assert.match(error.$metadata.requestId, /^[0-9a-f-]{36}$/);
-  return error;
-}
-
-async function is(Exception, message, attempt) {
-  const error = await refused(attempt);
-  assert.ok(error instanceof Exception, `${error.name} instead of ${Exception.name}`);
-  assert.deepEqual([error.name, error.message, error.$fault], [Exception.name, message, "client"]);
-  return error;
-}
-
-const missing = await is(
+const missing = await refusedAs(
   sdk.ResourceNotFoundException,
   `IdentityPool '${nobody}' not found.`,
   client.send(new sdk.DescribeIdentityPoolCommand({ IdentityPoolId: nobody })),
@@ -39,24 +21,24 @@ assert.deepEqual(reason(missing), { reason: "this account is gone", request: mis
 const { IdentityId: alice } = await signIn("alice");
 const { IdentityId: guest } = await client.send(new sdk.GetIdCommand({ IdentityPoolId: pool }));
 for (const identity of [guest, (await signIn("bob")).IdentityId]) {
-  await is(
+  await refusedAs(
     sdk.DeveloperUserAlreadyRegisteredException,
     "This developer user identifier is already registered with Cognito.",
     signIn("alice", { IdentityId: identity }),
   );
 }
-const mismatch = await is(
+const mismatch = await refusedAs(
   sdk.NotAuthorizedException,
   "Logins don't match. Please include at least one valid login for this identity or identity pool.",
   signIn("carol", { IdentityId: alice }),
 );
 assert.equal(reason(mismatch).reason, "sign in again");
-await is(
+await refusedAs(
   sdk.InvalidParameterException,
   "This identity pool does not support the specified developer provider",
   signIn("alice", { Logins: { "else.example": "alice" } }),
 );
-await is(
+await refusedAs(
   sdk.ResourceConflictException,
   "DeveloperUserIdentifier does not match the given IdentityId.",
   client.send(
