@@ -1,4 +1,4 @@
-"""The AWS SDK for JavaScript in Node, and the files of the guide for it: developer users, guests, credential providers."""
+"""The AWS SDK for JavaScript in Node, and the guide's files: developer users, guests, credential providers."""
 
 import urllib.request
 

@@ -15,7 +15,11 @@ const { provider, users } = JSON.parse(process.argv[2]);
 const client = new CognitoIdentityClient({ region: "us-east-1" });
 const send = (Command, input) => client.send(new Command(input));
 
-const settings = { IdentityPoolName: "from JavaScript", AllowUnauthenticatedIdentities: false, DeveloperProviderName: provider };
+const settings = {
+  IdentityPoolName: "from JavaScript",
+  AllowUnauthenticatedIdentities: false,
+  DeveloperProviderName: provider,
+};
 const { IdentityPoolId, $metadata, ...made } = await send(CreateIdentityPoolCommand, {
   ...settings,
   IdentityPoolTags: { Équipe: "bleue" },

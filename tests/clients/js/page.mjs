@@ -48,16 +48,18 @@ globalThis.page = {
   },
 
   pools({ endpoint, accessKeyId, secretAccessKey }) {
-    const client = new CognitoIdentityClient({ region: REGION, endpoint, credentials: { accessKeyId, secretAccessKey } });
+    const credentials = { accessKeyId, secretAccessKey };
+    const client = new CognitoIdentityClient({ region: REGION, endpoint, credentials });
     const listing = client.send(new ListIdentityPoolsCommand({ MaxResults: 60 }));
     return told(listing.then((answer) => answer.IdentityPools.map((pool) => pool.IdentityPoolId)));
   },
 
   // Without the SDK: what a page may read of an answer.
   async plain({ endpoint, operation, input }) {
+    const target = `AWSCognitoIdentityService.${operation}`;
     const answer = await fetch(endpoint, {
       method: "POST",
-      headers: { "Content-Type": "application/x-amz-json-1.1", "X-Amz-Target": `AWSCognitoIdentityService.${operation}` },
+      headers: { "Content-Type": "application/x-amz-json-1.1", "X-Amz-Target": target },
       body: JSON.stringify(input),
     });
     return { status: answer.status, headers: Object.fromEntries(answer.headers), body: await answer.json() };

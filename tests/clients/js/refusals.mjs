@@ -42,7 +42,11 @@ await refusedAs(
   sdk.ResourceConflictException,
   "DeveloperUserIdentifier does not match the given IdentityId.",
   client.send(
-    new sdk.LookupDeveloperIdentityCommand({ IdentityPoolId: pool, IdentityId: guest, DeveloperUserIdentifier: "alice" }),
+    new sdk.LookupDeveloperIdentityCommand({
+      IdentityPoolId: pool,
+      IdentityId: guest,
+      DeveloperUserIdentifier: "alice",
+    }),
   ),
 );
 
