@@ -34,16 +34,16 @@ await refusedAs(
 
 const notHere = "Invalid login token. Can't pass in a Cognito token.";
 for (const attempt of [
-  client.send(new sdk.GetIdCommand({ IdentityPoolId: pool, Logins: own(alice.token) })),
-  client.send(new sdk.GetOpenIdTokenCommand({ IdentityId: alice.identity, Logins: own(alice.token) })),
+  () => client.send(new sdk.GetIdCommand({ IdentityPoolId: pool, Logins: own(alice.token) })),
+  () => client.send(new sdk.GetOpenIdTokenCommand({ IdentityId: alice.identity, Logins: own(alice.token) })),
   // Asks GetId first.
   fromCognitoIdentityPool({
     identityPoolId: pool,
     logins: own(alice.token),
     clientConfig: { region: "us-east-1" },
-  })(),
+  }),
 ]) {
-  await refusedAs(sdk.NotAuthorizedException, notHere, attempt);
+  await refusedAs(sdk.NotAuthorizedException, notHere, attempt());
 }
 
 const unlink = (LoginsToRemove) =>
