@@ -26,6 +26,8 @@ MODULES = [
     "protocol",
     "model_violations",
     "command_line",
+    "javascript",
+    "browser",
 ]
 
 
