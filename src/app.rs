@@ -55,11 +55,20 @@ pub struct App {
 
 impl App {
     /// The broker of this installation, as its database was found.
-    #[must_use]
-    pub fn new(config: Config, db: Db, clock: Clock, seal: Seal, found: &Installation, seal_state: SealState) -> Self {
-        Self {
+    ///
+    /// # Errors
+    /// If `upstream.ca_file` does not hold certificates.
+    pub fn new(
+        config: Config,
+        db: Db,
+        clock: Clock,
+        seal: Seal,
+        found: &Installation,
+        seal_state: SealState,
+    ) -> Result<Self> {
+        Ok(Self {
             ring: KeyRing::new(Policy::new(&config, &found.issuer), clock.clone()),
-            upstream: Upstream::new(&config.upstream, clock.clone()),
+            upstream: Upstream::new(&config.upstream, clock.clone())?,
             limits: Limits::new(&config.limits),
             regions: config.served_regions(),
             makes_dev_keys: false,
@@ -73,7 +82,7 @@ impl App {
             db,
             clock,
             seal,
-        }
+        })
     }
 
     /// What this replica knows of changes to small tables now; nothing past the fence.

@@ -33,6 +33,7 @@ const GROUND: &[&str] = &[
     "error",
     "ids",
     "installation",
+    "json",
     "limits",
     "request",
     "seal",

@@ -81,7 +81,7 @@ async fn bind(address: SocketAddr, flag: &str) -> Result<TcpListener, Failure> {
 /// missing gives a broker that is sealed. `makes_dev_keys`: account numbers become access keys at their first use.
 ///
 /// # Errors
-/// If the database fails.
+/// If the database fails, or the issuers of logins cannot be reached as configured.
 pub async fn build(
     config: Config,
     db: Db,
@@ -96,7 +96,8 @@ pub async fn build(
         let missing = missing.join(", ");
         tracing::error!(missing, "sealed: the database needs master keys that were not given; nothing will be written");
     }
-    let mut app = App::new(config, db, Clock::System, seal, found, state);
+    let mut app = App::new(config, db, Clock::System, seal, found, state)
+        .map_err(|error| Failure::configuration(error.to_string()))?;
     app.makes_dev_keys = makes_dev_keys;
     let app = Arc::new(app);
     if let Err(error) = app.ring.tick(&app.db, &app.seal).await {

@@ -5,7 +5,7 @@ mod rules;
 
 pub(crate) use load::unknown;
 pub use load::{Environment, Problems, Sources, environment};
-pub use rules::{MAX_PUBLISHED_KEYS, issuer as issuer_problems, network};
+pub use rules::{MAX_PUBLISHED_KEYS, issuer as issuer_problems, network, within};
 
 use std::collections::BTreeMap;
 use std::net::{IpAddr, SocketAddr};

@@ -103,6 +103,17 @@ pub fn network(text: &str) -> Option<(IpAddr, u8)> {
     (length <= full).then_some((address, length))
 }
 
+/// Whether a network holds an address. An IPv4 address is the same in its IPv6 form.
+#[must_use]
+pub fn within((network, length): (IpAddr, u8), address: IpAddr) -> bool {
+    let bits = |address: IpAddr| match address {
+        IpAddr::V4(address) => (u128::from(u32::from(address)) << 96, true),
+        IpAddr::V6(address) => (u128::from(address), false),
+    };
+    let ((network, v4), (address, other_v4)) = (bits(network), bits(address.to_canonical()));
+    v4 == other_v4 && (length == 0 || (network ^ address) >> (128 - u32::from(length)) == 0)
+}
+
 /// What is wrong with an issuer URL. Also used by `symbolon installation set-issuer`.
 #[must_use]
 pub fn issuer(issuer: &Issuer) -> Vec<String> {

@@ -20,7 +20,7 @@ use tower_http::cors::{AllowHeaders, Any, CorsLayer};
 use crate::app::App;
 use crate::cognito::fault::Fault;
 use crate::cognito::{self, wire};
-use crate::config::network;
+use crate::config::{network, within};
 use crate::error::Error;
 use crate::request::{ClientAddress, RequestId};
 
@@ -75,8 +75,7 @@ async fn identify(State(app): State<Arc<App>>, mut request: Request, next: Next)
 
 /// The last address of `X-Forwarded-For` that no trusted proxy has, if a trusted proxy sent it.
 fn client_address(peer: IpAddr, headers: &HeaderMap, trusted: &[String]) -> IpAddr {
-    let is_trusted =
-        |address: IpAddr| trusted.iter().filter_map(|text| network(text)).any(|net| contains(net, address));
+    let is_trusted = |address: IpAddr| trusted.iter().filter_map(|text| network(text)).any(|net| within(net, address));
     let mut client = peer;
     let forwarded = headers.get_all("x-forwarded-for").iter().filter_map(|value| value.to_str().ok());
     let hops: Vec<&str> = forwarded.flat_map(|value| value.split(',')).map(str::trim).collect();
@@ -90,15 +89,6 @@ fn client_address(peer: IpAddr, headers: &HeaderMap, trusted: &[String]) -> IpAd
         }
     }
     client
-}
-
-fn contains((network, length): (IpAddr, u8), address: IpAddr) -> bool {
-    let bits = |address: IpAddr| match address {
-        IpAddr::V4(address) => (u128::from(u32::from(address)) << 96, true),
-        IpAddr::V6(address) => (u128::from(address), false),
-    };
-    let ((network, v4), (address, other_v4)) = (bits(network), bits(address.to_canonical()));
-    v4 == other_v4 && (length == 0 || (network ^ address) >> (128 - u32::from(length)) == 0)
 }
 
 /// A panic ends its own request, not the process.

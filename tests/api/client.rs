@@ -66,7 +66,7 @@ async fn app(db: &TestDb, change: impl FnOnce(&mut Config), makes_dev_keys: bool
     let mut conn = db.conn().await;
     let found = Installation::find(&mut conn).await.unwrap().unwrap();
     let state = installation::seal_state(&mut conn, &harness::seal()).await.unwrap();
-    let mut app = App::new(config, db.another_pool(), Clock::System, harness::seal(), &found, state);
+    let mut app = App::new(config, db.another_pool(), Clock::System, harness::seal(), &found, state).unwrap();
     app.makes_dev_keys = makes_dev_keys;
     Arc::new(app)
 }

@@ -1,0 +1,449 @@
+//! Fetching a document of an issuer: whom we connect to, and how much of an answer we take.
+//!
+//! Tenants choose issuers, and issuers choose where their keys are; neither may choose what this machine talks to. So:
+//! https to a host of the public network on an allowed port, by a name whose every address was checked, and to the
+//! address that was checked; no proxy, no redirect, and an answer of bounded size, time and form.
+
+use std::collections::HashMap;
+use std::error::Error as StdError;
+use std::net::{IpAddr, SocketAddr};
+use std::time::Duration;
+
+use reqwest::dns::{Addrs, Name, Resolve, Resolving};
+use reqwest::header::{ACCEPT, ACCEPT_ENCODING, CACHE_CONTROL, CONTENT_ENCODING, CONTENT_TYPE, HeaderMap};
+use reqwest::{Certificate, Client, RequestBuilder, Response, Url, redirect};
+use serde_json::{Map, Value};
+
+use super::address;
+use super::issuer::NamedBy;
+use crate::config::{self, network, within};
+use crate::error::{Error, Result};
+use crate::json;
+
+/// The largest document that is read, in bytes.
+const MAX_BYTES: usize = 256 * 1024;
+
+/// Gets documents of issuers.
+#[derive(Debug)]
+pub struct Fetcher {
+    guarded: Client,
+    /// For what the operator names; only where something is named.
+    trusting: Option<Client>,
+    allow_ports: Vec<u16>,
+}
+
+/// A document that was fetched.
+#[derive(Debug)]
+pub struct Document {
+    /// Its one JSON object.
+    pub content: Map<String, Value>,
+    /// For how long its sender says that it may be kept.
+    pub max_age: Option<Duration>,
+}
+
+/// Why nothing usable was fetched.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Failure {
+    /// The label of `symbolon_upstream_fetch_total`.
+    pub result: &'static str,
+    /// For the log and the operator: without anything of a token.
+    pub reason: String,
+}
+
+impl Failure {
+    /// A URL that is not fetched.
+    pub fn refused_url(reason: impl Into<String>) -> Self {
+        Self { result: "refused_url", reason: reason.into() }
+    }
+
+    /// A document that is not what it should be.
+    pub fn bad_document(reason: impl Into<String>) -> Self {
+        Self { result: "bad_document", reason: reason.into() }
+    }
+
+    /// Too long without an answer.
+    #[must_use]
+    pub fn timeout() -> Self {
+        Self { result: "timeout", reason: "no whole answer within upstream.fetch_timeout".to_owned() }
+    }
+
+    /// What stopped a request on its way.
+    fn on_the_way(error: reqwest::Error) -> Self {
+        if error.is_timeout() {
+            return Self::timeout();
+        }
+        let error = error.without_url();
+        let mut causes = vec![error.to_string()];
+        let mut source = error.source();
+        while let Some(cause) = source {
+            if let Some(refused) = cause.downcast_ref::<RefusedAddress>() {
+                return Self { result: "refused_address", reason: refused.to_string() };
+            }
+            causes.push(cause.to_string());
+            source = cause.source();
+        }
+        Self { result: "unreachable", reason: causes.join(": ") }
+    }
+}
+
+/// Counts the outcome of asking `provider`, and logs a failure.
+pub fn count<T>(provider: &str, outcome: &Result<T, Failure>) {
+    let result = match outcome {
+        Ok(_) => "ok",
+        Err(failure) => {
+            let (result, reason) = (failure.result, failure.reason.as_str());
+            tracing::warn!(provider, result, reason, "a login provider could not be asked");
+            failure.result
+        }
+    };
+    metrics::counter!("symbolon_upstream_fetch_total", "result" => result).increment(1);
+}
+
+impl Fetcher {
+    /// The clients that this configuration allows.
+    ///
+    /// # Errors
+    /// [`Error::Refused`] if `upstream.ca_file` cannot be read, or holds no certificates.
+    pub fn new(config: &config::Upstream) -> Result<Self> {
+        let names_urls = !config.allow_http_issuers.is_empty()
+            || [&config.user_pool_issuer, &config.user_pool_jwks, &config.token_introspection]
+                .iter()
+                .any(|template| !template.is_empty());
+        let admitted = config.allow_private_issuers.iter().filter_map(|text| network(text)).collect();
+        Ok(Self {
+            guarded: client(config, Some(admitted))?,
+            trusting: if names_urls { Some(client(config, None)?) } else { None },
+            allow_ports: config.allow_ports.clone(),
+        })
+    }
+
+    /// Gets the document at `url`.
+    ///
+    /// # Errors
+    /// If the URL is refused, nobody answers, or the answer is not one JSON object of a bounded size.
+    pub async fn get(&self, url: &str, named_by: NamedBy) -> Result<Document, Failure> {
+        let (client, url) = self.admit(url, named_by)?;
+        read(client.get(url)).await
+    }
+
+    /// Posts a form to a URL of the operator's, and reads the answer.
+    ///
+    /// # Errors
+    /// As [`Fetcher::get`].
+    pub async fn post(&self, url: &str, form: String) -> Result<Document, Failure> {
+        let (client, url) = self.admit(url, NamedBy::Operator)?;
+        read(client.post(url).header(CONTENT_TYPE, "application/x-www-form-urlencoded").body(form)).await
+    }
+
+    /// The client for a URL, if that may be fetched.
+    fn admit(&self, url: &str, named_by: NamedBy) -> Result<(&Client, Url), Failure> {
+        let parsed = plain_url(url)?;
+        match (named_by, &self.trusting) {
+            (NamedBy::Operator, Some(client)) => Ok((client, parsed)),
+            _ => {
+                check_url(&parsed, &self.allow_ports)?;
+                Ok((&self.guarded, parsed))
+            }
+        }
+    }
+}
+
+/// A URL that every reader takes for the same.
+fn plain_url(text: &str) -> Result<Url, Failure> {
+    let is_plain = |c: char| c.is_ascii_graphic() && !matches!(c, '\\' | '#' | '"' | '<' | '>');
+    if !text.chars().all(is_plain) {
+        return Err(Failure::refused_url("the URL holds a fragment, blanks, or characters that URLs do not hold"));
+    }
+    let url = Url::parse(text).map_err(|error| Failure::refused_url(format!("not a URL: {error}")))?;
+    let authority = text.split_once("://").map_or("", |(_, rest)| rest.split(['/', '?']).next().unwrap_or_default());
+    if authority.is_empty() || authority.contains('@') {
+        return Err(Failure::refused_url("the URL holds user information, or no host"));
+    }
+    Ok(url)
+}
+
+/// Where a URL of unknown origin may lead.
+fn check_url(url: &Url, allow_ports: &[u16]) -> Result<(), Failure> {
+    if url.scheme() != "https" {
+        return Err(Failure::refused_url("the URL is not https"));
+    }
+    let Some(host) = url.domain() else {
+        return Err(Failure::refused_url("the host is an address; issuers have names"));
+    };
+    if !host.contains('.') || host.split('.').any(str::is_empty) {
+        return Err(Failure::refused_url("the host is not a full name with a dot in it"));
+    }
+    match url.port() {
+        Some(port) if !allow_ports.contains(&port) => {
+            Err(Failure::refused_url(format!("the port is {port}, and neither 443 nor one of upstream.allow_ports")))
+        }
+        _ => Ok(()),
+    }
+}
+
+/// Sends a request, and reads the answer within the limits.
+async fn read(request: RequestBuilder) -> Result<Document, Failure> {
+    let request = request.header(ACCEPT, "application/json").header(ACCEPT_ENCODING, "identity");
+    let mut response = request.send().await.map_err(Failure::on_the_way)?;
+    check_head(&response)?;
+    let mut body = Vec::new();
+    while let Some(chunk) = response.chunk().await.map_err(Failure::on_the_way)? {
+        if body.len() + chunk.len() > MAX_BYTES {
+            return Err(too_large());
+        }
+        body.extend_from_slice(&chunk);
+    }
+    let content = json::object(&body).map_err(|error| Failure::bad_document(format!("not a JSON object: {error}")))?;
+    Ok(Document { content, max_age: max_age(response.headers()) })
+}
+
+fn check_head(response: &Response) -> Result<(), Failure> {
+    let status = response.status().as_u16();
+    if status != 200 {
+        let hint = if (300..400).contains(&status) { "; redirects are not followed" } else { "" };
+        return Err(Failure { result: "bad_status", reason: format!("the answer has HTTP status {status}{hint}") });
+    }
+    if response.headers().get_all(CONTENT_ENCODING).iter().any(|encoding| encoding != "identity") {
+        return Err(Failure::bad_document("the answer has a content encoding, which was not asked for"));
+    }
+    match response.content_length() {
+        Some(length) if length > MAX_BYTES as u64 => Err(too_large()),
+        _ => Ok(()),
+    }
+}
+
+fn too_large() -> Failure {
+    Failure::bad_document(format!("the answer is longer than {MAX_BYTES} bytes"))
+}
+
+/// The freshness that the sender gives (RFC 9111 section 5.2.2); none that can be kept is zero.
+fn max_age(headers: &HeaderMap) -> Option<Duration> {
+    let values = headers.get_all(CACHE_CONTROL).iter().filter_map(|value| value.to_str().ok());
+    let mut directives = values.flat_map(|value| value.split(',')).map(|text| text.trim().to_ascii_lowercase());
+    directives.find_map(|directive| match directive.as_str() {
+        "no-store" | "no-cache" => Some(Duration::ZERO),
+        other => other.strip_prefix("max-age=")?.trim_matches('"').parse().ok().map(Duration::from_secs),
+    })
+}
+
+/// A client that goes where a URL says and nowhere else. With `admitted`, only addresses of the public network and of
+/// these networks are connected to.
+fn client(config: &config::Upstream, admitted: Option<Vec<(IpAddr, u8)>>) -> Result<Client> {
+    let own = certificates(config)?;
+    let build = |only_own: bool| {
+        let guarded = admitted.is_some();
+        let hosts = config.hosts.iter().map(|(name, address)| (name.to_ascii_lowercase(), *address)).collect();
+        let builder = Client::builder()
+            .no_proxy()
+            .redirect(redirect::Policy::none())
+            .referer(false)
+            .https_only(guarded)
+            .connect_timeout(config.connect_timeout)
+            .timeout(config.fetch_timeout)
+            .pool_max_idle_per_host(0)
+            .user_agent(concat!("symbolon/", env!("CARGO_PKG_VERSION")))
+            .dns_resolver(Resolver { hosts, admitted: admitted.clone() });
+        let own = own.iter().cloned();
+        if only_own { builder.tls_certs_only(own) } else { builder.tls_certs_merge(own) }.build()
+    };
+    match build(false) {
+        Ok(client) => Ok(client),
+        Err(error) if !own.is_empty() => Err(bad_ca_file(config, &reasons(&error))),
+        Err(error) => {
+            // A machine without any authorities can still serve those who have no such logins.
+            let reason = reasons(&error);
+            tracing::warn!(
+                reason,
+                "no issuer of login tokens can be reached: install the system's CA certificates, or set upstream.ca_file"
+            );
+            build(true).map_err(Error::internal)
+        }
+    }
+}
+
+/// The certificates of `upstream.ca_file`.
+fn certificates(config: &config::Upstream) -> Result<Vec<Certificate>> {
+    if config.ca_file.as_os_str().is_empty() {
+        return Ok(Vec::new());
+    }
+    let text = std::fs::read(&config.ca_file).map_err(|error| bad_ca_file(config, &error.to_string()))?;
+    let found = Certificate::from_pem_bundle(&text).map_err(|error| bad_ca_file(config, &reasons(&error)))?;
+    if found.is_empty() { Err(bad_ca_file(config, "it holds no certificate in PEM")) } else { Ok(found) }
+}
+
+fn bad_ca_file(config: &config::Upstream, why: &str) -> Error {
+    Error::Refused(format!(
+        "upstream.ca_file: {}: {why}; name a readable file of CA certificates in PEM, or leave it empty",
+        config.ca_file.display()
+    ))
+}
+
+/// An error with its causes.
+fn reasons(error: &dyn StdError) -> String {
+    let mut text = error.to_string();
+    let mut source = error.source();
+    while let Some(cause) = source {
+        text = format!("{text}: {cause}");
+        source = cause.source();
+    }
+    text
+}
+
+/// Names to addresses: the operator's first, then the system's, each of which must be admitted.
+struct Resolver {
+    hosts: HashMap<String, IpAddr>,
+    admitted: Option<Vec<(IpAddr, u8)>>,
+}
+
+/// A name that leads where no issuer is.
+#[derive(Debug, thiserror::Error)]
+#[error("{name} has the address {address}, which is {what}; upstream.allow_private_issuers could admit it")]
+struct RefusedAddress {
+    name: String,
+    address: IpAddr,
+    what: &'static str,
+}
+
+impl Resolve for Resolver {
+    fn resolve(&self, name: Name) -> Resolving {
+        let name = name.as_str().to_ascii_lowercase();
+        let given = self.hosts.get(&name).copied();
+        let admitted = self.admitted.clone();
+        Box::pin(async move {
+            if let Some(address) = given {
+                return Ok(Box::new(std::iter::once(SocketAddr::new(address, 0))) as Addrs);
+            }
+            let found: Vec<SocketAddr> = tokio::net::lookup_host((name.as_str(), 0)).await?.collect();
+            if let Some(admitted) = admitted {
+                check_addresses(&name, &found, &admitted)?;
+            }
+            Ok(Box::new(found.into_iter()) as Addrs)
+        })
+    }
+}
+
+/// One address that is not admitted refuses the name, since the others may be there to distract from it.
+fn check_addresses(name: &str, found: &[SocketAddr], admitted: &[(IpAddr, u8)]) -> Result<(), RefusedAddress> {
+    for address in found.iter().map(SocketAddr::ip) {
+        if let Some(what) = address::special(address)
+            && !admitted.iter().any(|network| within(*network, address))
+        {
+            return Err(RefusedAddress { name: name.to_owned(), address, what });
+        }
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use reqwest::header::HeaderValue;
+
+    use super::*;
+    use crate::upstream::tests::settings;
+
+    fn refusal(url: &str) -> Option<String> {
+        plain_url(url).and_then(|url| check_url(&url, &[8443])).err().map(|failure| failure.reason)
+    }
+
+    #[test]
+    fn a_url_of_a_tenant_leads_to_a_public_name_over_https() {
+        for good in [
+            "https://idp.example.com/.well-known/openid-configuration",
+            "https://idp.example.com:443/keys",
+            "https://idp.example.com:8443/keys?v=1",
+            "https://xn--bcher-kva.example/keys",
+        ] {
+            assert_eq!(refusal(good), None, "{good}");
+        }
+        for (bad, why) in [
+            ("http://idp.example.com/keys", "https"),
+            ("ftp://idp.example.com/keys", "https"),
+            ("file:///etc/passwd", "no host"),
+            ("https://idp.example.com:444/keys", "port"),
+            ("https://idp.example.com:80/keys", "port"),
+            ("https://user@idp.example.com/keys", "user information"),
+            ("https://user:pass@idp.example.com/keys", "user information"),
+            ("https://@idp.example.com/keys", "user information"),
+            ("https://localhost/keys", "dot"),
+            ("https://idp.example.com./keys", "dot"),
+            ("https://metadata/keys", "dot"),
+            ("https://127.0.0.1/keys", "address"),
+            ("https://2130706433/keys", "address"),
+            ("https://0x7f.1/keys", "address"),
+            ("https://0177.0.0.1/keys", "address"),
+            ("https://[::1]/keys", "address"),
+            ("https://[fd00:ec2::254]/keys", "address"),
+            ("https://idp.example.com/keys#part", "fragment"),
+            ("https://idp.example.com\\@evil.test/keys", "characters"),
+            ("https://idp.example.com/ke ys", "blanks"),
+            ("https://idp.exa\tmple.com/keys", "blanks"),
+            ("https://idp.example.com/keys\r\nHost: x", "blanks"),
+            ("https://b\u{fc}cher.example/keys", "characters"),
+            ("https:idp.example.com/keys", "no host"),
+            ("https:///keys", "no host"),
+            ("idp.example.com/keys", "not a URL"),
+            ("", "not a URL"),
+        ] {
+            let reason = refusal(bad).unwrap_or_else(|| panic!("{bad} is admitted"));
+            assert!(reason.contains(why), "{bad}: {reason}");
+        }
+    }
+
+    #[test]
+    fn only_urls_of_the_operator_are_free_of_the_rules() {
+        let plain = "http://127.0.0.1:9000/keys";
+        let fetcher = Fetcher::new(&settings(r#"allow_http_issuers = ["http://127.0.0.1:9000"]"#)).unwrap();
+        assert!(fetcher.admit(plain, NamedBy::Operator).is_ok());
+        assert_eq!(fetcher.admit(plain, NamedBy::Tenant).unwrap_err().result, "refused_url");
+        let fetcher = Fetcher::new(&settings("")).unwrap();
+        assert_eq!(fetcher.admit(plain, NamedBy::Operator).unwrap_err().result, "refused_url");
+    }
+
+    #[test]
+    fn one_special_address_refuses_a_name_unless_it_is_admitted() {
+        let at = |text: &str| SocketAddr::new(text.parse().unwrap(), 0);
+        let lan = [network("10.0.0.0/8").unwrap(), network("fd00::/8").unwrap()];
+        let ok = |found: &[SocketAddr], admitted: &[_]| check_addresses("idp.test", found, admitted).is_ok();
+        assert!(ok(&[at("1.1.1.1"), at("2606:4700::1")], &[]));
+        assert!(!ok(&[at("1.1.1.1"), at("10.0.0.1")], &[]));
+        assert!(ok(&[at("1.1.1.1"), at("10.0.0.1"), at("fd00::1")], &lan));
+        assert!(!ok(&[at("10.0.0.1"), at("127.0.0.1")], &lan));
+        assert!(!ok(&[at("::ffff:127.0.0.1")], &lan));
+        let error = check_addresses("idp.test", &[at("169.254.169.254")], &lan).unwrap_err().to_string();
+        assert!(error.contains("idp.test") && error.contains("169.254.169.254, which is link-local"), "{error}");
+    }
+
+    #[test]
+    fn freshness_is_read_from_cache_control() {
+        let age = |value: &'static str| {
+            max_age(&HeaderMap::from_iter([(CACHE_CONTROL, HeaderValue::from_static(value))]))
+                .map(|duration| duration.as_secs())
+        };
+        for (value, seconds) in [
+            ("public, max-age=22003, must-revalidate", Some(22003)),
+            ("Max-Age=\"60\"", Some(60)),
+            ("no-store", Some(0)),
+            ("no-cache, max-age=60", Some(0)),
+            ("public", None),
+            ("max-age=soon", None),
+        ] {
+            assert_eq!(age(value), seconds, "{value}");
+        }
+        assert_eq!(max_age(&HeaderMap::new()), None);
+    }
+
+    #[test]
+    fn a_file_without_certificates_is_refused_with_its_name() {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("ca.pem");
+        let refused = |file: &std::path::Path| {
+            let config = settings(&format!("ca_file = {file:?}"));
+            Fetcher::new(&config).unwrap_err().to_string()
+        };
+        assert!(refused(&file).contains("upstream.ca_file"));
+        for text in ["", "no certificate", "-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n"] {
+            std::fs::write(&file, text).unwrap();
+            assert!(refused(&file).contains("CA certificates in PEM"), "{text}");
+        }
+    }
+}
