@@ -314,6 +314,30 @@ mod tests {
     }
 
     #[test]
+    fn rates_of_operations_are_named_in_any_case_and_the_environment_wins() {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("symbolon.toml");
+        std::fs::write(&file, "[limits.requests_per_second]\nGetId = 25\nTagResource = 5\n").unwrap();
+        let set = ("SYMBOLON__LIMITS__REQUESTS_PER_SECOND__GETID", "7");
+        let config = Config::load(&Sources { file: Some(file), env: env(&[set]), ..Sources::default() }).unwrap();
+        let rates: Vec<_> =
+            config.limits.requests_per_second.iter().map(|(name, rate)| (name.as_str(), *rate)).collect();
+        assert_eq!(rates, [("GetId", 25), ("TagResource", 5), ("getid", 7)]);
+
+        for (variable, value, problem) in [
+            (
+                "GETIDS",
+                "1",
+                "limits.requests_per_second.getids: no such field; did you mean limits.requests_per_second.GetId?",
+            ),
+            ("GETID", "many", "limits.requests_per_second: invalid type: string \"many\", expected a whole number"),
+        ] {
+            let found = problems(&[(&format!("SYMBOLON__LIMITS__REQUESTS_PER_SECOND__{variable}"), value)]);
+            assert_eq!(found, [problem]);
+        }
+    }
+
+    #[test]
     fn nothing_configured_names_what_is_necessary() {
         let found = Config::load(&Sources::default()).unwrap_err().0;
         for needed in ["database.url", "issuer.url", "master-key generate"] {
