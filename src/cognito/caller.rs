@@ -128,12 +128,7 @@ async fn verify_with_stored_key(
 }
 
 /// Dev mode: an account number is an access key of that account, and both are made at its first use.
-async fn make_dev_key(
-    app: &App,
-    presented: &Timely<'_>,
-    id: &AccessKeyId,
-    body: &[u8],
-) -> Result<Arc<RememberedKey>> {
+async fn make_dev_key(app: &App, presented: &Timely<'_>, id: &AccessKeyId, body: &[u8]) -> Result<Arc<RememberedKey>> {
     let account_id = AccountId::parse(id.as_str()).ok_or(Refusal::UnknownKey)?;
     let secret = Secret::new(access_key::DEV_SECRET);
     let key = RememberedKey::new(UsableKey { id: id.clone(), account_id: account_id.clone(), secret: secret.clone() });

@@ -52,7 +52,6 @@ impl Fault {
         Self { status: StatusCode::NOT_FOUND, ..Self::unknown_operation() }
     }
 
-
     /// The service failed; the wire shows nothing of why.
     #[must_use]
     pub fn internal(cause: Error) -> Self {
