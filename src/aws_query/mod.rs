@@ -74,21 +74,20 @@ async fn answer(
 ) -> Result<Vec<u8>, Fault> {
     let ClientAddress(address) = parts.extensions.get().copied().unwrap_or_default();
     let body = door::receive(app, address, body).await.map_err(|error| fault::of(error).closing())?;
-    let caller = admit(app, parts, &body).await.map_err(fault::of)?;
-    let form = Form::parse(&body).map_err(|why| fault::malformed(&why))?;
-    let (action, version) = (form.get("Action"), form.get("Version"));
-    let known = action.filter(|_| version == Some(iam::VERSION)).and_then(shapes::operation);
-    let (name, input) = known.ok_or_else(|| fault::unknown_action(action, version))?;
-    *operation = Some(name);
-    let call = Call { app, caller, form, operation: name, input };
-    let output = match tokio::time::timeout(app.config.server.handler_timeout, dispatch(call)).await {
-        Ok(output) => output?,
-        Err(_) => {
-            let text = "the operation did not end within server.handler_timeout";
-            return Err(fault::of(Error::internal(text)));
-        }
+    let work = async {
+        let caller = admit(app, parts, &body).await.map_err(fault::of)?;
+        let form = Form::parse(&body).map_err(|why| fault::malformed(&why))?;
+        let (action, version) = (form.get("Action"), form.get("Version"));
+        let known = action.filter(|_| version == Some(iam::VERSION)).and_then(shapes::operation);
+        let (name, input) = known.ok_or_else(|| fault::unknown_action(action, version))?;
+        *operation = Some(name);
+        let output = dispatch(Call { app, caller, form, operation: name, input }).await?;
+        xml::success(Named { namespace: iam::NAMESPACE, operation: name }, &output, id).map_err(fault::of)
     };
-    xml::success(Named { namespace: iam::NAMESPACE, operation: name }, &output, id).map_err(fault::of)
+    match tokio::time::timeout(app.config.server.handler_timeout, work).await {
+        Ok(result) => result,
+        Err(_) => Err(fault::of(Error::internal("the operation did not end within server.handler_timeout"))),
+    }
 }
 
 /// The verified caller of a request to this installation. IAM is one for all regions: its signers name the region that
@@ -103,9 +102,7 @@ async fn admit(app: &App, parts: &Parts, body: &[u8]) -> Result<Caller> {
         served.iter().cloned().chain(homes).collect::<Vec<_>>()
     });
     let rules = Rules { services: &[Service::IAM], regions: regions.as_deref() };
-    let limit = app.config.server.handler_timeout;
-    let authenticated = tokio::time::timeout(limit, caller::authenticate(app, parts, body, &rules)).await;
-    authenticated.map_err(|_| Error::internal("no caller was verified within server.handler_timeout"))?
+    caller::authenticate(app, parts, body, &rules).await
 }
 
 /// Where the partition of a region keeps IAM.

@@ -11,6 +11,7 @@ mod long_ids;
 mod merges;
 mod migrations;
 mod openid;
+mod openid_connect_providers;
 mod page_tokens;
 mod pools;
 mod races;
