@@ -111,14 +111,12 @@ pub struct CreateOutput {
 /// `CreateOpenIDConnectProvider`. AWS fetches a thumbprint if none is given; none is needed here, and none is fetched.
 pub async fn create(app: &App, caller: Caller, input: CreateInput) -> Result<CreateOutput> {
     let kept = provider_url::parse(&input.url, &app.config.upstream)?;
-    let now = app.clock.wall();
     let mut provider = OidcProvider {
         url: kept,
         client_ids: Vec::new(),
         thumbprints: input.thumbprint_list,
         tags: tags(input.tags)?,
-        // What a row keeps of it.
-        created_at: now.replace_microsecond(now.microsecond()).unwrap_or(now),
+        created_at: OidcProvider::moment(app.clock.wall()),
     };
     input.client_id_list.into_iter().for_each(|id| provider.add_client_id(id));
     let limit = app.config.limits.openid_connect_providers_per_account;

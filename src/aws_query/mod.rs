@@ -6,7 +6,7 @@
 mod fault;
 mod form;
 mod iam;
-mod shapes;
+pub mod shapes;
 mod xml;
 
 use std::sync::Arc;

@@ -95,8 +95,14 @@ impl OidcProvider {
         Ok(urls)
     }
 
-    /// Makes the provider. Its `created_at` was drawn by the caller, to the microsecond, so that a retry after a lost
-    /// answer finds its own row again.
+    /// A moment of creation as a row keeps it: to the microsecond.
+    #[must_use]
+    pub fn moment(at: OffsetDateTime) -> OffsetDateTime {
+        at.replace_microsecond(at.microsecond()).unwrap_or(at)
+    }
+
+    /// Makes the provider. Its `created_at` was drawn by the caller as a [`moment`](Self::moment), so that a retry after
+    /// a lost answer finds its own row again.
     ///
     /// # Errors
     /// [`Error::OidcProviderExists`], [`Error::LimitExceeded`] when the tenant has `limit` providers, or what
