@@ -213,6 +213,7 @@ pub struct Keys {
 #[expect(missing_docs, reason = "described in defaults.toml")]
 pub struct Limits {
     pub identity_pools_per_account: u32,
+    pub openid_connect_providers_per_account: u32,
     pub user_pool_providers_per_pool: u32,
     pub openid_connect_providers_per_pool: u32,
     pub saml_providers_per_pool: u32,

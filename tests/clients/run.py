@@ -25,6 +25,7 @@ MODULES = [
     "principal_tags",
     "tags",
     "terraform",
+    "openid_connect_providers",
     "tenants",
     "auth_errors",
     "protocol",
@@ -42,7 +43,7 @@ def internal_errors(broker):
     counts = [line for line in lines if line.startswith("symbolon_requests_total{")]
     if not counts:
         return ["the broker has counted no request"]
-    return [line for line in counts if "InternalErrorException" in line]
+    return [line for line in counts if "InternalErrorException" in line or "ServiceFailure" in line]
 
 
 def run(names):
