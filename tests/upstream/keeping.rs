@@ -12,15 +12,16 @@ use crate::issuer::minting::Key;
 use crate::issuer::{DISCOVERY, Fault, Issuer, KEYS};
 use crate::stage::{self, CLIENT, NOW, outcome};
 
-const COOLDOWN: Duration = Duration::from_secs(30);
-const DAY: Duration = Duration::from_secs(86_400);
+/// In seconds, as the defaults have it.
+const COOLDOWN: u64 = 30;
+const DAY: u64 = 86_400;
 
 /// An issuer, a broker's upstream that trusts it, and the clock of both.
 struct Scene {
     issuer: Issuer,
     upstream: Arc<Upstream>,
     hands: Arc<FixedClock>,
-    passed: Duration,
+    passed: u64,
 }
 
 impl Scene {
@@ -28,16 +29,17 @@ impl Scene {
         let issuer = Issuer::start().await;
         let lines = format!("allow_http_issuers = ['{}']\nfetch_timeout = 2", issuer.url());
         let (upstream, hands) = stage::upstream(&lines);
-        Self { issuer, upstream: Arc::new(upstream), hands, passed: Duration::ZERO }
+        Self { issuer, upstream: Arc::new(upstream), hands, passed: 0 }
     }
 
-    fn advance(&mut self, by: Duration) {
-        self.hands.advance(by);
-        self.passed += by;
+    /// Lets so many seconds pass.
+    fn advance(&mut self, seconds: u64) {
+        self.hands.advance(Duration::from_secs(seconds));
+        self.passed += seconds;
     }
 
     fn claims(&self) -> Value {
-        self.issuer.claims_at(NOW + i64::try_from(self.passed.as_secs()).unwrap(), "user", CLIENT)
+        self.issuer.claims_at(NOW + i64::try_from(self.passed).unwrap(), "user", CLIENT)
     }
 
     fn trust(&self) -> Trust {
@@ -134,7 +136,7 @@ async fn unknown_keys_cause_one_look_in_a_cooldown_whoever_asks() {
         assert!(outcomes.iter().all(|came| came == "Signature"), "{outcomes:?}");
         assert_eq!(scene.fetches(), 1 + round, "in round {round}");
     }
-    scene.advance(COOLDOWN - Duration::from_secs(1));
+    scene.advance(COOLDOWN - 1);
     assert_eq!(scene.login_by_a_stranger("too early").await, "Signature");
     assert_eq!(scene.login().await, "accepted");
     assert_eq!(scene.fetches(), 4);
@@ -193,7 +195,7 @@ async fn a_removed_key_is_gone_within_a_day_even_if_nobody_comes_with_another() 
     assert_eq!(scene.login().await, "accepted");
     scene.issuer.rotate();
     scene.issuer.remove_key(&old.kid);
-    scene.advance(DAY + Duration::from_secs(1));
+    scene.advance(DAY + 1);
     assert_eq!(scene.login_by(&old).await, "Signature");
 }
 
@@ -212,10 +214,10 @@ async fn keys_are_kept_for_as_long_as_their_issuer_says_within_bounds() {
         let mut scene = Scene::new().await;
         scene.issuer.set_cache_control(says);
         assert_eq!(scene.login().await, "accepted");
-        scene.advance(Duration::from_secs(kept));
+        scene.advance(kept);
         assert_eq!(scene.login().await, "accepted");
         assert_eq!(scene.fetches(), 1, "{says}, after {kept} s");
-        scene.advance(Duration::from_secs(lost - kept));
+        scene.advance(lost - kept);
         assert_eq!(scene.login().await, "accepted");
         // A look may be taken behind the back of whoever came.
         for _ in 0..200 {
@@ -233,10 +235,10 @@ async fn the_last_good_keys_serve_for_a_day_of_an_outage() {
     let mut scene = Scene::new().await;
     assert_eq!(scene.login().await, "accepted");
     scene.issuer.misbehave("", Fault::Status(503));
-    scene.advance(DAY - Duration::from_secs(60));
+    scene.advance(DAY - 60);
     assert_eq!(scene.login().await, "accepted", "stale, but not too stale");
     assert_eq!(scene.login_by_a_stranger("x").await, "Signature", "by the keys there are");
-    scene.advance(Duration::from_secs(120));
+    scene.advance(120);
     assert_eq!(scene.login().await, "Upstream", "too stale");
     scene.issuer.behave();
     scene.advance(COOLDOWN);

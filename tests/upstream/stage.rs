@@ -30,7 +30,7 @@ pub fn upstream(lines: &str) -> (Upstream, Arc<FixedClock>) {
 
 /// An upstream on this clock.
 pub fn built(config: &config::Upstream, clock: Clock) -> Upstream {
-    Upstream::new(config, clock)
+    Upstream::new(config, clock).unwrap()
 }
 
 /// A provider declared in IAM, with [`CLIENT`].
@@ -49,11 +49,6 @@ pub fn user_pool(id: &str, server_side_token_check: bool) -> Trust {
     let region = id.split_once('_').unwrap().0;
     let login_key = format!("cognito-idp.{region}.amazonaws.com/{id}");
     trust(TENANT, &login_key, Kind::UserPool { server_side_token_check })
-}
-
-/// A social provider, with [`CLIENT`].
-pub fn social(login_key: &str) -> Trust {
-    trust(TENANT, login_key, Kind::Social)
 }
 
 fn trust(tenant: &str, login_key: &str, kind: Kind) -> Trust {
