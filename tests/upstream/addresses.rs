@@ -4,7 +4,6 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use futures_util::future::join_all;
 use serde_json::json;
 use symbolon::upstream::Upstream;
 use tempfile::TempDir;
@@ -89,10 +88,7 @@ async fn places_that_no_tenant_may_name_are_not_even_connected_to() {
     let without_ports: String =
         opened.lines().filter(|line| !line.starts_with("allow_ports")).collect::<Vec<_>>().join("\n");
     let ports = format!("allow_ports = [{port}]");
-    let mut cases = vec![
-        ("a port that is not allowed", without_ports.clone(), format!("{HOST}:{port}")),
-        ("a host without an address", ports.clone(), format!("nowhere.invalid:{port}")),
-    ];
+    let mut cases = vec![("a port that is not allowed", without_ports.clone(), format!("{HOST}:{port}"))];
     for key in [
         "127.0.0.1",
         "[::1]",
@@ -132,13 +128,16 @@ async fn places_that_no_tenant_may_name_are_not_even_connected_to() {
     ] {
         cases.push(("all allowed", private.clone(), key));
     }
-    let upstreams = [without_ports, ports, private].map(|lines| (lines.clone(), stage::upstream(&lines).0));
-    let upstreams = BTreeMap::from(upstreams);
-    let outcomes =
-        cases.iter().map(async |(name, lines, key)| (name, key, login(&upstreams[lines], &issuer, key).await));
-    let wrong: Vec<_> = join_all(outcomes).await.into_iter().filter(|(_, _, came)| came != "Upstream").collect();
+    let upstreams =
+        BTreeMap::from([without_ports, ports, private].map(|lines| (lines.clone(), stage::upstream(&lines).0)));
+    let mut wrong = Vec::new();
+    for (name, lines, key) in &cases {
+        let came = login(&upstreams[lines], &issuer, key).await;
+        if came != "Upstream" || issuer.connections() > 0 {
+            wrong.push(format!("{name}, {key:?}: {came}, {} connections so far", issuer.connections()));
+        }
+    }
     assert!(wrong.is_empty(), "{wrong:#?}");
-    assert_eq!(issuer.connections(), 0);
 }
 
 #[tokio::test]

@@ -1,5 +1,6 @@
 //! What is fetched of an issuer, and what of its answers is taken.
 
+use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use futures_util::future::join_all;
@@ -219,4 +220,84 @@ async fn by_the_machines_own_clock_a_fresh_token_holds() {
     let upstream = stage::built(&config, Clock::System);
     let token = issuer.token("user", CLIENT);
     stage::verify(&upstream, &stage::declared(issuer.login_key()), &token).await.unwrap();
+}
+
+#[tokio::test]
+async fn the_keys_of_user_pools_are_where_the_operator_says() {
+    let issuer = Issuer::start().await;
+    let lines = format!("user_pool_jwks = '{}/{{region}}/{{user_pool_id}}{KEYS}'", issuer.url());
+    let (upstream, _) = stage::upstream(&lines);
+    let pool = "us-east-1_Ab3dEf9hJ";
+    let iss = format!("https://cognito-idp.us-east-1.amazonaws.com/{pool}");
+    let claims = json!({"iss": iss, "sub": "user", "aud": CLIENT, "iat": NOW, "exp": NOW + 600, "token_use": "id"});
+    let verified = stage::verify(&upstream, &stage::user_pool(pool, false), &issuer.token_with(&claims)).await.unwrap();
+    assert_eq!(verified.method(), format!("cognito-idp.us-east-1.amazonaws.com/{pool}:CognitoSignIn:user"));
+    assert_eq!((issuer.hits(), issuer.hits_of(&format!("/us-east-1/{pool}{KEYS}"))), (1, 1));
+}
+
+/// An `iss` that is good enough to ask Google for its keys is told from another one by what happens then: nothing
+/// answers where this test has Google.
+#[tokio::test]
+async fn google_has_two_names_and_no_third() {
+    let google = "accounts.google.com";
+    let (upstream, _) = stage::upstream("hosts = { 'accounts.google.com' = '127.0.0.1' }");
+    for (iss, expected) in [
+        ("https://accounts.google.com", "Upstream"),
+        ("accounts.google.com", "Upstream"),
+        ("https://accounts.google.com/", "Issuer"),
+        ("http://accounts.google.com", "Issuer"),
+        ("https://accounts.google.com.attacker.example", "Issuer"),
+        ("https://accounts.google.co", "Issuer"),
+        ("google.com", "Issuer"),
+    ] {
+        let claims = json!({"iss": iss, "sub": "user", "aud": CLIENT, "iat": NOW, "exp": NOW + 600});
+        let token = Key::rsa(0, "first", "RS256").token(&claims);
+        assert_eq!(outcome(&stage::verify(&upstream, &stage::social(google), &token).await), expected, "{iss}");
+    }
+    // Only Google's own login key has them.
+    let issuer = Issuer::start().await;
+    let mut claims = issuer.claims_at(NOW, "user", CLIENT);
+    claims["iss"] = json!(issuer.login_key());
+    let upstream = trusting(std::slice::from_ref(&issuer));
+    let result = stage::verify(&upstream, &stage::declared(issuer.login_key()), &issuer.token_with(&claims)).await;
+    assert_eq!(outcome(&result), "Issuer");
+}
+
+/// What is written to the log.
+#[derive(Clone, Default)]
+struct Log(Arc<Mutex<Vec<u8>>>);
+
+impl std::io::Write for Log {
+    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+        self.0.lock().unwrap().write(bytes)
+    }
+
+    fn flush(&mut self) -> std::io::Result<()> {
+        Ok(())
+    }
+}
+
+#[tokio::test]
+async fn a_failed_fetch_is_told_in_the_log_and_no_token_ever_is() {
+    let log = Log::default();
+    let writer = log.clone();
+    let subscriber = tracing_subscriber::fmt().with_max_level(tracing::Level::TRACE).with_ansi(false);
+    // For this thread, on which this runtime does everything.
+    let guard = tracing::subscriber::set_default(subscriber.with_writer(move || writer.clone()).finish());
+    let issuer = Issuer::start().await;
+    let upstream = trusting(std::slice::from_ref(&issuer));
+    let trust = stage::declared(issuer.login_key());
+    let token = issuer.token_with(&issuer.claims_at(NOW, "who-logs-in", CLIENT));
+    issuer.misbehave(KEYS, Fault::Status(500));
+    assert_eq!(outcome(&stage::verify(&upstream, &trust, &token).await), "Upstream");
+    let forged = format!("{}A", &token[..token.len() - 1]);
+    assert!(stage::verify(&upstream, &trust, &forged).await.is_err());
+    drop(guard);
+    let log = String::from_utf8(log.0.lock().unwrap().clone()).unwrap();
+    let told = log.lines().find(|line| line.contains("WARN symbolon")).unwrap();
+    assert!(told.contains(issuer.login_key()) && told.contains("500"), "{told}");
+    assert_eq!(log.lines().filter(|line| line.contains("WARN symbolon")).count(), 1, "one line for one fetch");
+    for secret in token.split('.').chain(["who-logs-in"]) {
+        assert!(!log.contains(secret), "the log shows a part of the token");
+    }
 }

@@ -7,6 +7,7 @@ use futures_util::future::join_all;
 use serde_json::Value;
 use symbolon::clock::FixedClock;
 use symbolon::upstream::{Trust, Upstream};
+use tokio::task::JoinSet;
 
 use crate::issuer::minting::Key;
 use crate::issuer::{DISCOVERY, Fault, Issuer, KEYS};
@@ -46,6 +47,10 @@ impl Scene {
         stage::declared(self.issuer.login_key())
     }
 
+    fn token(&self) -> String {
+        self.issuer.token_with(&self.claims())
+    }
+
     async fn login_by(&self, key: &Key) -> String {
         outcome(&stage::verify(&self.upstream, &self.trust(), &key.token(&self.claims())).await)
     }
@@ -64,11 +69,16 @@ impl Scene {
     }
 }
 
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
 async fn callers_who_come_at_once_share_one_fetch() {
     let scene = Scene::new().await;
     scene.issuer.misbehave(DISCOVERY, Fault::Late(Duration::from_millis(100)));
-    let outcomes = join_all((0..50).map(|_| scene.login())).await;
+    let mut callers = JoinSet::new();
+    for _ in 0..50 {
+        let (upstream, trust, token) = (Arc::clone(&scene.upstream), scene.trust(), scene.token());
+        callers.spawn(async move { outcome(&stage::verify(&upstream, &trust, &token).await) });
+    }
+    let outcomes = callers.join_all().await;
     assert!(outcomes.iter().all(|came| came == "accepted"), "{outcomes:?}");
     assert_eq!((scene.issuer.hits_of(DISCOVERY), scene.issuer.hits_of(KEYS)), (1, 1));
     assert_eq!(scene.login().await, "accepted");
@@ -88,7 +98,7 @@ async fn callers_who_come_at_once_share_one_failure() {
 async fn a_caller_who_goes_away_takes_nothing_from_the_others() {
     let scene = Scene::new().await;
     scene.issuer.misbehave(DISCOVERY, Fault::Late(Duration::from_millis(300)));
-    let token = scene.issuer.key().token(&scene.claims());
+    let token = scene.token();
     let (upstream, trust) = (Arc::clone(&scene.upstream), scene.trust());
     let first = tokio::spawn(async move { stage::verify(&upstream, &trust, &token).await });
     while scene.issuer.hits() == 0 {
@@ -277,7 +287,7 @@ async fn a_bad_answer_does_not_drive_out_the_good_keys() {
 #[tokio::test]
 async fn tenants_share_nothing() {
     let scene = Scene::new().await;
-    let token = scene.issuer.key().token(&scene.claims());
+    let token = scene.token();
     for (tenant, fetches) in [("000000000001", 1), ("000000000002", 2), ("000000000001", 2), ("000000000002", 2)] {
         let trust = stage::declared_by(tenant, scene.issuer.login_key());
         stage::verify(&scene.upstream, &trust, &token).await.unwrap();
@@ -291,12 +301,12 @@ async fn one_tenants_strangers_do_not_use_up_anothers_look() {
     let login_key = scene.issuer.login_key().to_owned();
     let tenants = ["000000000001", "000000000002"].map(|tenant| stage::declared_by(tenant, &login_key));
     for tenant in &tenants {
-        stage::verify(&scene.upstream, tenant, &scene.issuer.key().token(&scene.claims())).await.unwrap();
+        stage::verify(&scene.upstream, tenant, &scene.token()).await.unwrap();
     }
     scene.advance(COOLDOWN);
     assert_eq!(scene.login_by_a_stranger("x").await, "Signature");
     scene.issuer.rotate();
-    let token = scene.issuer.key().token(&scene.claims());
+    let token = scene.token();
     assert_eq!(outcome(&stage::verify(&scene.upstream, &tenants[0], &token).await), "Signature", "used up");
     assert_eq!(outcome(&stage::verify(&scene.upstream, &tenants[1], &token).await), "accepted");
 }
@@ -310,7 +320,7 @@ async fn a_slow_issuer_holds_up_no_other() {
     let (slow_trust, slow_token) =
         (stage::declared(slow.login_key()), slow.token_with(&slow.claims_at(NOW, "u", CLIENT)));
     let trust = scene.trust();
-    let token = scene.issuer.key().token(&scene.claims());
+    let token = scene.token();
     tokio::select! {
         _ = stage::verify(&upstream, &slow_trust, &slow_token) => panic!("it hangs"),
         verified = async {

@@ -51,6 +51,11 @@ pub fn user_pool(id: &str, server_side_token_check: bool) -> Trust {
     trust(TENANT, &login_key, Kind::UserPool { server_side_token_check })
 }
 
+/// A social provider, with [`CLIENT`].
+pub fn social(login_key: &str) -> Trust {
+    trust(TENANT, login_key, Kind::Social)
+}
+
 fn trust(tenant: &str, login_key: &str, kind: Kind) -> Trust {
     Trust {
         account_id: AccountId::parse(tenant).unwrap(),
