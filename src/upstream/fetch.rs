@@ -109,9 +109,9 @@ impl Fetcher {
             || [&config.user_pool_issuer, &config.user_pool_jwks, &config.token_introspection]
                 .iter()
                 .any(|template| !template.is_empty());
-        let admitted = config.allow_private_issuers.iter().filter_map(|text| network(text)).collect();
+        let admitted: Vec<_> = config.allow_private_issuers.iter().filter_map(|text| network(text)).collect();
         Ok(Self {
-            guarded: client(config, Some(admitted))?,
+            guarded: client(config, Some(&admitted))?,
             trusting: if names_urls { Some(client(config, None)?) } else { None },
             allow_ports: config.allow_ports.clone(),
         })
@@ -138,13 +138,13 @@ impl Fetcher {
     /// The client for a URL, if that may be fetched.
     fn admit(&self, url: &str, named_by: NamedBy) -> Result<(&Client, Url), Failure> {
         let parsed = plain_url(url)?;
-        match (named_by, &self.trusting) {
-            (NamedBy::Operator, Some(client)) => Ok((client, parsed)),
-            _ => {
-                check_url(&parsed, &self.allow_ports)?;
-                Ok((&self.guarded, parsed))
-            }
+        if named_by == NamedBy::Operator
+            && let Some(client) = &self.trusting
+        {
+            return Ok((client, parsed));
         }
+        check_url(&parsed, &self.allow_ports)?;
+        Ok((&self.guarded, parsed))
     }
 }
 
@@ -228,7 +228,7 @@ fn max_age(headers: &HeaderMap) -> Option<Duration> {
 
 /// A client that goes where a URL says and nowhere else. With `admitted`, only addresses of the public network and of
 /// these networks are connected to.
-fn client(config: &config::Upstream, admitted: Option<Vec<(IpAddr, u8)>>) -> Result<Client> {
+fn client(config: &config::Upstream, admitted: Option<&[(IpAddr, u8)]>) -> Result<Client> {
     let own = certificates(config)?;
     let build = |only_own: bool| {
         let guarded = admitted.is_some();
@@ -242,7 +242,7 @@ fn client(config: &config::Upstream, admitted: Option<Vec<(IpAddr, u8)>>) -> Res
             .timeout(config.fetch_timeout)
             .pool_max_idle_per_host(0)
             .user_agent(concat!("symbolon/", env!("CARGO_PKG_VERSION")))
-            .dns_resolver(Resolver { hosts, admitted: admitted.clone() });
+            .dns_resolver(Resolver { hosts, admitted: admitted.map(<[_]>::to_vec) });
         let own = own.iter().cloned();
         if only_own { builder.tls_certs_only(own) } else { builder.tls_certs_merge(own) }.build()
     };

@@ -37,6 +37,7 @@ use self::token::Token;
 use crate::clock::Clock;
 use crate::config;
 use crate::error::{InvalidLogin, Result};
+use crate::ids::AccountId;
 
 pub use login::VerifiedLogin;
 pub use trust::{Audience, Kind, Trust};
@@ -54,7 +55,7 @@ pub struct Upstream {
 struct Candidate<'a> {
     text: &'a str,
     token: Token<'a>,
-    account_id: &'a crate::ids::AccountId,
+    account_id: &'a AccountId,
     issuer: Issuer,
     login: VerifiedLogin,
 }
