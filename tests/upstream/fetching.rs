@@ -301,3 +301,28 @@ async fn a_failed_fetch_is_told_in_the_log_and_no_token_ever_is() {
         assert!(!log.contains(secret), "the log shows a part of the token");
     }
 }
+
+#[tokio::test]
+async fn a_token_that_names_no_key_is_of_the_only_one_there_is() {
+    let nameless = |key: &Key| crate::issuer::minting::altered(&key.jwk(), &json!({"kid": null}));
+    let (signing, other) = (Key::rsa(0, "first", "RS256"), Key::p256("other"));
+    for (keys, named, expected) in [
+        (vec![signing.jwk()], false, "accepted"),
+        (vec![nameless(&signing)], false, "accepted"),
+        (vec![signing.jwk(), json!({"kty": "oct", "k": "AAAA"})], false, "accepted"),
+        (vec![signing.jwk(), other.jwk()], false, "Signature"),
+        (vec![nameless(&signing), nameless(&other)], false, "Signature"),
+        (vec![other.jwk()], false, "Signature"),
+        (vec![], false, "Signature"),
+        (vec![nameless(&signing)], true, "Signature"),
+    ] {
+        let issuer = Issuer::start().await;
+        issuer.misbehave(KEYS, Fault::Altered(json!({"keys": keys})));
+        let header = if named { signing.header() } else { json!({"alg": "RS256"}) };
+        let claims = issuer.claims_at(NOW, "user", CLIENT).to_string();
+        let token = signing.token_of(header.to_string(), claims);
+        let upstream = trusting(std::slice::from_ref(&issuer));
+        let result = stage::verify(&upstream, &stage::declared(issuer.login_key()), &token).await;
+        assert_eq!(outcome(&result), expected, "{keys:?}");
+    }
+}
