@@ -7,7 +7,7 @@
 //! 2. [`token`]: the form of the token, and a header that leaves nothing open.
 //! 3. [`claims`]: issuer, times, user and client.
 //! 4. [`remembered`]: the issuer's keys, from memory or by way of [`discovery`], which asks for documents through
-//!    [`fetch`]; [`address`] says whom that may not connect to. [`key_set`]: the signature.
+//!    [`fetch`]; [`resolver`] and [`address`] say whom that may connect to. [`key_set`]: the signature.
 //! 5. [`introspection`]: for a user pool's client that wants it, whether the token is still honoured.
 //!
 //! What held is a [`VerifiedLogin`].
@@ -21,6 +21,7 @@ pub mod issuer;
 pub mod key_set;
 pub mod login;
 pub mod remembered;
+pub mod resolver;
 pub mod token;
 pub mod trust;
 

@@ -42,7 +42,7 @@ struct Patience {
     stale_limit: Duration,
 }
 
-/// One issuer. Whoever fetches holds the flight; nobody waits for it who has what he needs.
+/// One issuer. Whoever fetches holds the flight; nobody waits for it without need.
 #[derive(Debug, Default)]
 struct Provider {
     known: Mutex<Known>,
