@@ -47,8 +47,10 @@ prepare: postgres ## make the offline query data (.sqlx) anew
 postgres:
 	@.ci/install-postgres
 
-# The AWS clients that the tests use, in an environment of their own.
+# The AWS clients that the tests use, in an environment of their own: Python's, JavaScript's, and a browser.
 clients: $(CLIENTS)/installed
 
-$(CLIENTS)/installed: tests/clients/requirements.txt .ci/install-clients
+JAVASCRIPT := $(addprefix tests/clients/js/,package.json package-lock.json .npmrc)
+
+$(CLIENTS)/installed: tests/clients/requirements.txt $(JAVASCRIPT) .ci/install-clients
 	.ci/install-clients $(CLIENTS)

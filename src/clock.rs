@@ -31,7 +31,8 @@ impl Clock {
         (Self::Fixed(Arc::clone(&hands)), hands)
     }
 
-    /// The machine's idea of the date. Used for SigV4 skew and to compare with the database; never to date a token.
+    /// The machine's idea of the date. Used for SigV4 skew, for the times of login
+    /// tokens, and to compare with the database; never to date a token.
     #[must_use]
     #[expect(clippy::disallowed_methods, reason = "the one place that reads the system's date")]
     pub fn wall(&self) -> OffsetDateTime {

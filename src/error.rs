@@ -1,11 +1,29 @@
-//! What can go wrong, in the broker's own words. `cognito/fault.rs` alone turns these into exceptions of the wire.
+//! What can go wrong, in the broker's own words. The `fault.rs` of each protocol alone turns these into exceptions of the
+//! wire.
 
 use std::error::Error as StdError;
+
+use crate::sigv4::Refusal;
 
 /// An operation's failure.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum Error {
+    /// A body beyond the limit, in bytes.
+    #[error("the body is larger than {0} bytes")]
+    BodyTooLarge(usize),
+    /// A body that did not arrive in time, or not whole.
+    #[error("the body did not arrive whole and in time")]
+    BodyIncomplete,
+    /// A body in an encoding that is not taken.
+    #[error("the body has a Content-Encoding")]
+    BodyEncoded,
+    /// A browser page of this foreign origin signing with well-known credentials.
+    #[error("signed in a browser page of {0}")]
+    ForeignOrigin(String),
+    /// A signature that does not hold.
+    #[error("{0}")]
+    Signature(#[from] Refusal),
     /// No pool of this id that the caller may see.
     #[error("identity pool {0} not found")]
     PoolNotFound(String),
@@ -112,6 +130,12 @@ pub enum Error {
     /// A page token that is not one of ours for this very question.
     #[error("bad page token")]
     BadPageToken,
+    /// No OpenID Connect provider of this ARN that the caller may see.
+    #[error("OpenID Connect provider {0} not found")]
+    OidcProviderNotFound(String),
+    /// The tenant has an OpenID Connect provider of this URL already.
+    #[error("OpenID Connect provider {0} exists already")]
+    OidcProviderExists(String),
     /// More of something than the tenant may have; the text is for the caller.
     #[error("{0}")]
     LimitExceeded(String),

@@ -12,7 +12,7 @@
 //!
 //! | floor | modules | what is there |
 //! |---|---|---|
-//! | doors | [`cli`], [`http`], [`cognito`] | how the world comes in: commands, routes, the Cognito Identity API |
+//! | doors | [`cli`], [`http`], [`aws_query`], [`cognito`] | how the world comes in: commands, routes, IAM, the Cognito Identity API |
 //! | the app | [`app`] | what operations need, built in one place; only doors see it |
 //! | rooms | [`tokens`], [`identities`], [`upstream`], [`iam`], [`keys`], [`pools`], [`tenants`] | what the broker knows: one aggregate a file, its type, its rules and its SQL together |
 //! | ground | [`cache`], [`clock`], [`config`], [`db`], [`error`], [`ids`], [`installation`], [`json`], [`limits`], [`request`], [`seal`], [`sigv4`], [`tags`], [`telemetry`] | vocabulary and tools; they know nothing of what is above |
@@ -23,14 +23,14 @@
 //! There are few concepts. An *operation* is a function of the app, the caller and an input. An *aggregate* is a struct
 //! with its SQL, over a connection that the operation hands to it, so that it serves inside and outside a transaction
 //! alike. What can go wrong is one [`error::Error`] in our own words; [`cognito::fault`] alone knows what the wire
-//! calls it.
+//! calls it (and `aws_query/fault.rs` what IAM does).
 //!
 //! # A known user's token
 //!
 //! `GetOpenIdTokenForDeveloperIdentity`, for a user who was here before:
 //!
 //! 1. [`http::listener`] accepts the connection. [`http`] has every route and layer on one page: the request gets its
-//!    id and the client's address, and `POST /` goes to [`cognito::handle`].
+//!    id and the client's address, and `POST /` goes to [`cognito::handle`] (a form to [`aws_query::handle`]).
 //! 2. [`cognito::handle`] reads the operation's name from the target header and the body as bytes, within limits of
 //!    size and time. The table says: `signed`.
 //! 3. [`cognito::caller`] verifies the signature. [`sigv4`] takes three steps, each with a type of its own so that none
@@ -95,6 +95,7 @@
 //! works.
 
 pub mod app;
+pub mod aws_query;
 pub mod cli;
 pub mod cognito;
 pub mod http;

@@ -55,6 +55,7 @@ fn describe() {
         Unit::Seconds,
         "When the next step of the key life cycle is due, in epoch seconds."
     );
+    describe_counter!("symbolon_upstream_fetch_total", "Questions to login providers, by result.");
     describe_gauge!("symbolon_db_pool_connections", "Database connections, by state.");
     describe_counter!("symbolon_db_retries_total", "Transactions tried again, by SQLSTATE.");
     describe_gauge!("symbolon_build_info", "1, labelled with the version.");

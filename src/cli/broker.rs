@@ -89,6 +89,9 @@ pub async fn build(
     found: &Installation,
     makes_dev_keys: bool,
 ) -> Result<Arc<App>, Failure> {
+    for opened in config.opened_switches() {
+        tracing::warn!(opened, "a switch for laboratories is on");
+    }
     let mut conn = db.connect().await?;
     let state = installation::unseal(&mut conn, &seal).await?;
     drop(conn);

@@ -6,7 +6,9 @@ use serde::Serialize;
 
 use super::session::{self, Session};
 use super::{Failure, Output, note, print};
+use crate::clock::Clock;
 use crate::config::{Config, Problems};
+use crate::upstream::Upstream;
 
 /// Options of `symbolon config`.
 #[derive(Debug, clap::Args)]
@@ -53,6 +55,9 @@ fn check(session: &Session, output: Output) -> Result<(), Failure> {
             // Beside the result, on stderr.
             note(Output::Json, &format!("waived by keys.allow_unsafe: {waived}"))?;
         }
+        for opened in session.config().map(|config| config.opened_switches()).unwrap_or_default() {
+            note(Output::Json, &format!("a switch for laboratories is on: {opened}"))?;
+        }
     }
     if failed { Err(Problems(checked.problems).into()) } else { Ok(()) }
 }
@@ -60,8 +65,11 @@ fn check(session: &Session, output: Output) -> Result<(), Failure> {
 fn problems(session: &Session) -> Vec<String> {
     let sources = session.sources();
     let mut problems = Config::load(&sources).err().map(|problems| problems.0).unwrap_or_default();
-    // What the rules cannot see: whether the keys can be read, and the address understood.
+    // What the rules cannot see: whether keys and certificates can be read, and the address understood.
     if let Ok(config) = Config::read(&sources) {
+        if let Err(error) = Upstream::new(&config.upstream, Clock::System) {
+            problems.push(error.to_string());
+        }
         let seal = &config.seal;
         if (seal.master_key.is_some() || !seal.master_key_file.as_os_str().is_empty())
             && let Err(failure) = session::load_master_keys(seal)

@@ -6,13 +6,12 @@ use std::sync::Arc;
 use axum::http::request::Parts;
 use sqlx::postgres::PgConnection;
 
-use super::fault::Fault;
 use crate::app::App;
 use crate::error::{Error, Result};
 use crate::ids::{AccessKeyId, AccountId, PoolId, Region};
 use crate::pools::Pool;
 use crate::retry;
-use crate::sigv4::{self, Refusal, Rules, Service, Timely};
+use crate::sigv4::{self, Refusal, Rules, Timely};
 use crate::tenants::access_key::{self, AccessKey, Secret, UsableKey};
 use crate::tenants::remembered_key::RememberedKey;
 use crate::tenants::tenant::Tenant;
@@ -92,10 +91,9 @@ impl Visitor {
 /// Verifies the signature over the head and the raw body, of which nothing has been parsed yet.
 ///
 /// # Errors
-/// The refusal, as the wire has it.
-pub async fn authenticate(app: &App, parts: &Parts, body: &[u8]) -> Result<Caller, Fault> {
-    let rules = Rules { services: &[Service::COGNITO_IDENTITY], regions: app.regions.as_deref() };
-    let presented = sigv4::parse(parts, &rules)?.check_time(app.clock.wall())?;
+/// [`Error::Signature`], [`Error::RateExceeded`], or if the database fails.
+pub async fn authenticate(app: &App, parts: &Parts, body: &[u8], rules: &Rules<'_>) -> Result<Caller> {
+    let presented = sigv4::parse(parts, rules)?.check_time(app.clock.wall())?;
     let Some(id) = AccessKeyId::parse(presented.access_key_id()) else {
         return Err(presented.refuse_unknown_key(body).into());
     };
@@ -120,7 +118,7 @@ async fn verify_with_stored_key(
     presented: &Timely<'_>,
     id: &AccessKeyId,
     body: &[u8],
-) -> Result<Arc<RememberedKey>, Fault> {
+) -> Result<Arc<RememberedKey>> {
     let read_at = app.moment();
     let stored = retry!(app.db, |conn| { AccessKey::usable(conn, &app.seal, id).await })?;
     let key = match stored {
@@ -136,12 +134,7 @@ async fn verify_with_stored_key(
 }
 
 /// Dev mode: an account number is an access key of that account, and both are made at its first use.
-async fn make_dev_key(
-    app: &App,
-    presented: &Timely<'_>,
-    id: &AccessKeyId,
-    body: &[u8],
-) -> Result<Arc<RememberedKey>, Fault> {
+async fn make_dev_key(app: &App, presented: &Timely<'_>, id: &AccessKeyId, body: &[u8]) -> Result<Arc<RememberedKey>> {
     let account_id = AccountId::parse(id.as_str()).ok_or(Refusal::UnknownKey)?;
     let secret = Secret::new(access_key::DEV_SECRET);
     let key = RememberedKey::new(UsableKey { id: id.clone(), account_id: account_id.clone(), secret: secret.clone() });

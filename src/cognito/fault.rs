@@ -1,4 +1,4 @@
-//! From what went wrong to what the wire says: the only place that knows exception names and their texts.
+//! From what went wrong to what the wire says: the only place that knows exception names of this API, and their texts.
 //!
 //! Texts are AWS's own where a response was captured; `docs/compatibility.md` says which.
 
@@ -14,7 +14,7 @@ use crate::sigv4::Refusal;
 pub struct Fault {
     /// 400 but for faults of the service (500), bodies that are too large (413) and other protocols (404).
     pub status: StatusCode,
-    /// The exception's short name: `__type`.
+    /// The exception's short name: `__type`, or the `Code` of AWS Query.
     pub exception: &'static str,
     /// The text, unless the exception has none.
     pub message: Option<String>,
@@ -27,7 +27,9 @@ pub struct Fault {
 }
 
 impl Fault {
-    fn new(exception: &'static str, message: impl Into<String>) -> Self {
+    /// A refusal of a client's request, with status 400.
+    #[must_use]
+    pub fn new(exception: &'static str, message: impl Into<String>) -> Self {
         let status = StatusCode::BAD_REQUEST;
         Self { status, exception, message: Some(message.into()), retry: false, close: false, cause: None }
     }
@@ -50,37 +52,6 @@ impl Fault {
         Self { status: StatusCode::NOT_FOUND, ..Self::unknown_operation() }
     }
 
-    /// A request in an encoding that is not taken.
-    #[must_use]
-    pub fn content_encoding() -> Self {
-        Self::new("SerializationException", "Content-Encoding is not supported; send the body as it is.")
-    }
-
-    /// A body beyond the limit, in bytes.
-    #[must_use]
-    pub fn too_large(limit: usize) -> Self {
-        let message = format!("Request body is larger than {limit} bytes.");
-        Self { status: StatusCode::PAYLOAD_TOO_LARGE, ..Self::new("RequestEntityTooLargeException", message) }
-    }
-
-    /// A body that did not arrive in time, or not whole.
-    #[must_use]
-    pub fn incomplete_body() -> Self {
-        Self::new("SerializationException", "The request body did not arrive whole and in time.")
-    }
-
-    /// A browser page of a foreign origin signing with well-known credentials.
-    #[must_use]
-    pub fn foreign_origin(origin: &str) -> Self {
-        Self::new(
-            "AccessDeniedException",
-            format!(
-                "Requests signed in a browser page of origin {origin} are refused, since any page knows the credentials \
-                 of dev mode. Add the origin to dev.allowed_origins to admit it."
-            ),
-        )
-    }
-
     /// The service failed; the wire shows nothing of why.
     #[must_use]
     pub fn internal(cause: Error) -> Self {
@@ -97,13 +68,13 @@ impl Fault {
     pub fn denial(&self) -> Option<&'static str> {
         Some(match self.exception {
             "NotAuthorizedException" => "not_authorized",
-            "AccessDeniedException" => "access_denied",
-            "MissingAuthenticationTokenException" => "missing_signature",
-            "IncompleteSignatureException" => "incomplete_signature",
-            "InvalidSignatureException" => "invalid_signature",
-            "UnrecognizedClientException" => "unknown_access_key",
-            "ExpiredTokenException" => "expired_session",
-            "TooManyRequestsException" => "rate",
+            "AccessDeniedException" | "AccessDenied" => "access_denied",
+            "MissingAuthenticationTokenException" | "MissingAuthenticationToken" => "missing_signature",
+            "IncompleteSignatureException" | "IncompleteSignature" => "incomplete_signature",
+            "InvalidSignatureException" | "SignatureDoesNotMatch" => "invalid_signature",
+            "UnrecognizedClientException" | "InvalidClientTokenId" => "unknown_access_key",
+            "ExpiredTokenException" | "ExpiredToken" => "expired_session",
+            "TooManyRequestsException" | "Throttling" => "rate",
             "DeveloperUserAlreadyRegisteredException" => "registered_elsewhere",
             _ => return None,
         })
@@ -111,12 +82,34 @@ impl Fault {
 }
 
 impl From<Error> for Fault {
+    #[expect(clippy::too_many_lines, reason = "it is one table")]
     fn from(error: Error) -> Self {
         const INVALID: &str = "InvalidParameterException";
         const NOT_AUTHORIZED: &str = "NotAuthorizedException";
         const NOT_FOUND: &str = "ResourceNotFoundException";
         const CONFLICT: &str = "ResourceConflictException";
         match error {
+            Error::BodyTooLarge(limit) => Self {
+                status: StatusCode::PAYLOAD_TOO_LARGE,
+                ..Self::new("RequestEntityTooLargeException", text::too_large(limit))
+            },
+            Error::BodyIncomplete => Self::new("SerializationException", text::INCOMPLETE),
+            Error::BodyEncoded => Self::new("SerializationException", text::ENCODED),
+            Error::ForeignOrigin(origin) => Self::new("AccessDeniedException", text::foreign_origin(&origin)),
+            Error::Signature(refusal) => {
+                let exception = match refusal {
+                    Refusal::MissingToken => "MissingAuthenticationTokenException",
+                    Refusal::Incomplete { .. } => "IncompleteSignatureException",
+                    Refusal::UnknownKey => "UnrecognizedClientException",
+                    Refusal::ExpiredToken => "ExpiredTokenException",
+                    _ => "InvalidSignatureException",
+                };
+                Self::new(exception, refusal.to_string())
+            }
+            error @ (Error::OidcProviderNotFound(_) | Error::OidcProviderExists(_)) => {
+                // IAM's business: no operation of this API asks for one.
+                Self::internal(error)
+            }
             Error::PoolNotFound(id) => Self::new(NOT_FOUND, format!("IdentityPool '{id}' not found.")),
             Error::IdentityNotFound(id) => Self::new(NOT_FOUND, format!("Identity '{id}' not found.")),
             Error::DeveloperUserNotFound => Self::new(NOT_FOUND, "Developer user identifier not found."),
@@ -214,6 +207,29 @@ impl From<Error> for Fault {
     }
 }
 
+/// Texts that every protocol has for its own codes.
+pub mod text {
+    /// For a body in an encoding that is not taken.
+    pub const ENCODED: &str = "Content-Encoding is not supported; send the body as it is.";
+    /// For a body that did not arrive in time, or not whole.
+    pub const INCOMPLETE: &str = "The request body did not arrive whole and in time.";
+
+    /// For a body beyond the limit, in bytes.
+    #[must_use]
+    pub fn too_large(limit: usize) -> String {
+        format!("Request body is larger than {limit} bytes.")
+    }
+
+    /// For a browser page of a foreign origin signing with well-known credentials.
+    #[must_use]
+    pub fn foreign_origin(origin: &str) -> String {
+        format!(
+            "Requests signed in a browser page of origin {origin} are refused, since any page knows the credentials of \
+             dev mode. Add the origin to dev.allowed_origins to admit it."
+        )
+    }
+}
+
 /// What follows "Invalid login token.": AWS's words where a response was captured.
 fn login_text(why: &InvalidLogin) -> String {
     match why {
@@ -231,19 +247,6 @@ fn login_text(why: &InvalidLogin) -> String {
         }
         InvalidLogin::NotOwnToken => " Not a Cognito token.".to_owned(),
         InvalidLogin::UnfitTagClaim(claim) => format!(" The claim '{claim}' does not fit a principal tag."),
-    }
-}
-
-impl From<Refusal> for Fault {
-    fn from(refusal: Refusal) -> Self {
-        let exception = match refusal {
-            Refusal::MissingToken => "MissingAuthenticationTokenException",
-            Refusal::Incomplete { .. } => "IncompleteSignatureException",
-            Refusal::UnknownKey => "UnrecognizedClientException",
-            Refusal::ExpiredToken => "ExpiredTokenException",
-            _ => "InvalidSignatureException",
-        };
-        Self::new(exception, refusal.to_string())
     }
 }
 

@@ -2,12 +2,13 @@
 
 pub mod caller;
 mod developer;
+pub mod door;
 pub mod fault;
 mod identities;
 pub mod json;
 mod logins;
 pub mod model;
-mod origin;
+pub mod origin;
 mod pools;
 mod principal_tags;
 mod roles;
@@ -22,12 +23,11 @@ use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use axum::body::{Body, Bytes, HttpBody as _};
+use axum::body::Body;
 use axum::extract::State;
 use axum::http::request::Parts;
 use axum::http::{HeaderMap, Request, header};
 use axum::response::Response;
-use http_body_util::{BodyExt as _, LengthLimitError, Limited};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
@@ -36,16 +36,10 @@ use self::fault::Fault;
 use crate::app::App;
 use crate::error::{Error, Result};
 use crate::request::{ClientAddress, RequestId};
+use crate::sigv4::{Rules, Service};
 
 /// What `X-Amz-Target` names before the operation; a longer form ends in it.
 const SERVICE: &str = "AWSCognitoIdentityService";
-
-/// What is read of a body that is too large, and how long, before its connection is closed.
-const MAX_DISCARDED: usize = 8 << 20;
-const DISCARD_TIMEOUT: Duration = Duration::from_secs(2);
-
-/// A client that sends nothing for so long waits for the answer.
-const DISCARD_PAUSE: Duration = Duration::from_millis(100);
 
 /// One request: what arrived, read but not parsed.
 struct Call<'a> {
@@ -63,28 +57,8 @@ pub async fn handle(State(app): State<Arc<App>>, request: Request<Body>) -> Resp
     let id = parts.extensions.get::<RequestId>().cloned().unwrap_or_default();
     let operation = operation(&parts.headers);
     let result = answer(&app, &parts, body, operation).await;
-    let name = operation.unwrap_or("Unknown");
-    let code = result.as_ref().map_or_else(|fault| fault.exception, |_| "OK");
-    metrics::counter!("symbolon_requests_total", "operation" => name, "code" => code).increment(1);
-    metrics::histogram!("symbolon_request_duration_seconds", "operation" => name)
-        .record(started.elapsed().as_secs_f64());
-    if let Err(fault) = &result {
-        report(fault, name, &id);
-    }
+    door::account(operation, started, &id, result.as_ref().err());
     wire::response(result, &id)
-}
-
-fn report(fault: &Fault, operation: &str, id: &RequestId) {
-    if let Some(reason) = fault.denial() {
-        metrics::counter!("symbolon_denials_total", "reason" => reason).increment(1);
-    }
-    let (exception, request_id) = (fault.exception, id.as_str());
-    if let Some(cause) = &fault.cause {
-        tracing::error!(%cause, operation, exception, request_id, "request failed");
-    } else {
-        let reason = fault.message.as_deref().unwrap_or_default();
-        tracing::info!(operation, exception, request_id, reason, "request refused");
-    }
 }
 
 /// The operation that the target header names, if there is exactly one and we know it.
@@ -109,17 +83,12 @@ fn speaks_json(headers: &HeaderMap) -> bool {
 
 async fn answer(app: &App, parts: &Parts, body: Body, operation: Option<&'static str>) -> Result<Vec<u8>, Fault> {
     let ClientAddress(address) = parts.extensions.get().copied().unwrap_or_default();
-    app.limits.admit_address(address).map_err(|error| Fault::from(error).closing())?;
-    // Before any other refusal: a connection with a body in it that nobody reads has to be closed, and that could hit
-    // the client while it is still sending, or with its next request under way.
-    let body = read(app, body).await?;
+    let body = door::receive(app, address, body).await.map_err(|error| Fault::from(error).closing())?;
     if !speaks_json(&parts.headers) {
         return Err(Fault::unknown_protocol());
     }
     let operation = operation.ok_or_else(Fault::unknown_operation)?;
-    if parts.headers.get(header::CONTENT_ENCODING).is_some_and(|encoding| encoding != "identity") {
-        return Err(Fault::content_encoding());
-    }
+    door::check_encoding(&parts.headers)?;
     app.check_unsealed()?;
     let call = Call { app, parts, body: &body, address, operation };
     match tokio::time::timeout(time_limit(app, operation), dispatch(&call)).await {
@@ -128,7 +97,7 @@ async fn answer(app: &App, parts: &Parts, body: Body, operation: Option<&'static
     }
 }
 
-/// Operations that may have to ask an issuer for its keys get the time for it beside their own.
+/// Operations that may have to ask an issuer for its keys have the time for that beside their own.
 fn time_limit(app: &App, operation: &str) -> Duration {
     let own = app.config.server.handler_timeout;
     match operation {
@@ -139,38 +108,6 @@ fn time_limit(app: &App, operation: &str) -> Duration {
         | "UnlinkIdentity" => own + app.config.upstream.fetch_timeout,
         _ => own,
     }
-}
-
-async fn read(app: &App, mut body: Body) -> Result<Bytes, Fault> {
-    let limit = app.config.server.max_body_bytes;
-    // What is announced need not be waited for.
-    if body.size_hint().lower() > u64::try_from(limit).unwrap_or(u64::MAX) {
-        discard(&mut body).await;
-        return Err(Fault::too_large(limit).closing());
-    }
-    match tokio::time::timeout(app.config.server.request_timeout, Limited::new(&mut body, limit).collect()).await {
-        Ok(Ok(body)) => Ok(body.to_bytes()),
-        Ok(Err(error)) if error.is::<LengthLimitError>() => {
-            discard(&mut body).await;
-            Err(Fault::too_large(limit).closing())
-        }
-        Ok(Err(_)) | Err(_) => Err(Fault::incomplete_body().closing()),
-    }
-}
-
-/// Reads on while more keeps coming, so that a client which sends too much comes to read why it is refused.
-async fn discard(body: &mut Body) {
-    let mut left = MAX_DISCARDED;
-    let reading = async {
-        while let Ok(Some(Ok(frame))) = tokio::time::timeout(DISCARD_PAUSE, body.frame()).await {
-            let length = frame.data_ref().map_or(0, Bytes::len);
-            left = left.saturating_sub(length);
-            if left == 0 {
-                break;
-            }
-        }
-    };
-    let _ = tokio::time::timeout(DISCARD_TIMEOUT, reading).await;
 }
 
 /// The table of operations: who may call each, and what answers.
@@ -217,7 +154,8 @@ where
     F: Future<Output = Result<O>>,
 {
     origin::check(call.app, &call.parts.headers)?;
-    let caller = caller::authenticate(call.app, call.parts, call.body).await?;
+    let rules = Rules { services: &[Service::COGNITO_IDENTITY], regions: call.app.regions.as_deref() };
+    let caller = caller::authenticate(call.app, call.parts, call.body, &rules).await?;
     call.app.limits.admit_operation(&caller.account_id, call.operation)?;
     let input = input(call)?;
     serialize(&function(call.app, caller, input).await?)

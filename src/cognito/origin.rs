@@ -2,14 +2,14 @@
 
 use axum::http::{HeaderMap, header};
 
-use super::fault::Fault;
 use crate::app::App;
+use crate::error::{Error, Result};
 
 /// Refuses a signed request that a browser page of a foreign origin sent, while anyone knows the credentials.
 ///
 /// # Errors
-/// The refusal, as the wire has it.
-pub fn check(app: &App, headers: &HeaderMap) -> Result<(), Fault> {
+/// [`Error::ForeignOrigin`]
+pub fn check(app: &App, headers: &HeaderMap) -> Result<()> {
     let dev = &app.config.dev;
     if !(app.makes_dev_keys || dev.allow_dev_credentials) {
         return Ok(());
@@ -17,7 +17,7 @@ pub fn check(app: &App, headers: &HeaderMap) -> Result<(), Fault> {
     let mut origins = headers.get_all(header::ORIGIN).iter().map(|origin| origin.to_str().unwrap_or("?"));
     let foreign =
         origins.find(|origin| !is_loopback(origin) && !dev.allowed_origins.iter().any(|allowed| allowed == origin));
-    foreign.map_or(Ok(()), |origin| Err(Fault::foreign_origin(origin)))
+    foreign.map_or(Ok(()), |origin| Err(Error::ForeignOrigin(origin.to_owned())))
 }
 
 /// `http://localhost:3000`, `https://127.0.0.1`, `http://[::1]:80` and their like.

@@ -137,6 +137,9 @@ fn environment_source(env: &Environment) -> config::Environment {
         .list_separator(",")
         .with_list_parse_key("regions")
         .with_list_parse_key("server.trusted_proxies")
+        .with_list_parse_key("upstream.allow_private_issuers")
+        .with_list_parse_key("upstream.allow_ports")
+        .with_list_parse_key("upstream.allow_http_issuers")
         .with_list_parse_key("dev.allowed_origins")
         .source(Some(source))
 }

@@ -2,6 +2,7 @@
 
 mod load;
 mod rules;
+mod upstream;
 
 pub(crate) use load::unknown;
 pub use load::{Environment, Problems, Sources, environment};
@@ -49,6 +50,12 @@ impl Config {
         } else {
             Vec::new()
         }
+    }
+
+    /// What the switches of `upstream` that are in force let issuers do, beyond what is safe on a public network.
+    #[must_use]
+    pub fn opened_switches(&self) -> Vec<String> {
+        upstream::opened(&self.upstream)
     }
 
     /// The default region of commands.
@@ -206,6 +213,7 @@ pub struct Keys {
 #[expect(missing_docs, reason = "described in defaults.toml")]
 pub struct Limits {
     pub identity_pools_per_account: u32,
+    pub openid_connect_providers_per_account: u32,
     pub user_pool_providers_per_pool: u32,
     pub openid_connect_providers_per_pool: u32,
     pub saml_providers_per_pool: u32,
@@ -238,6 +246,7 @@ pub struct Upstream {
     pub user_pool_jwks: String,
     pub token_introspection: String,
     pub allow_private_issuers: Vec<String>,
+    #[serde(deserialize_with = "ports")]
     pub allow_ports: Vec<u16>,
     pub ca_file: PathBuf,
     pub hosts: BTreeMap<String, IpAddr>,
@@ -272,4 +281,19 @@ pub struct Dev {
 /// Whole seconds; also as text, since the environment may hand numbers over as such.
 fn seconds<'de, D: serde::Deserializer<'de>>(deserializer: D) -> Result<Duration, D::Error> {
     u64::deserialize(deserializer).map(Duration::from_secs)
+}
+
+/// Ports; also as text, and a single one without a list, as the environment hands them over.
+fn ports<'de, D: serde::Deserializer<'de>>(deserializer: D) -> Result<Vec<u16>, D::Error> {
+    let port = |value: Value| match value {
+        Value::Number(number) => number.as_u64().and_then(|number| u16::try_from(number).ok()),
+        Value::String(text) => text.trim().parse().ok(),
+        _ => None,
+    };
+    let list = match Value::deserialize(deserializer)? {
+        Value::Array(list) => list,
+        one => vec![one],
+    };
+    let ports: Option<Vec<u16>> = list.into_iter().map(port).collect();
+    ports.ok_or_else(|| serde::de::Error::custom("is not a list of ports such as [8443]"))
 }

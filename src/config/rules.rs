@@ -6,7 +6,7 @@ use std::time::Duration;
 use secrecy::ExposeSecret as _;
 
 use super::load::unknown;
-use super::{Config, Issuer, Keys};
+use super::{Config, Issuer, Keys, upstream};
 use crate::ids::Region;
 
 /// Keys in the JWKS at any time. Consumers read at most so many, or only the first few.
@@ -79,6 +79,7 @@ pub(super) fn check(config: &Config) -> Vec<String> {
     }
     problems.extend(issuer(&config.issuer));
     tokens_and_keys(config, &mut problems);
+    problems.extend(upstream::check(&config.upstream));
     if let Err(error) = config.telemetry.log_level.parse::<tracing_subscriber::EnvFilter>() {
         problems.push(format!("telemetry.log_level: {error}"));
     }
@@ -310,6 +311,30 @@ mod tests {
             ("SYMBOLON__REGIONS", "Mars,us-east-1"),
         ]);
         assert_eq!(found.len(), 5, "{found:?}");
+    }
+
+    #[test]
+    fn rates_of_operations_are_named_in_any_case_and_the_environment_wins() {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("symbolon.toml");
+        std::fs::write(&file, "[limits.requests_per_second]\nGetId = 25\nTagResource = 5\n").unwrap();
+        let set = ("SYMBOLON__LIMITS__REQUESTS_PER_SECOND__GETID", "7");
+        let config = Config::load(&Sources { file: Some(file), env: env(&[set]), ..Sources::default() }).unwrap();
+        let rates: Vec<_> =
+            config.limits.requests_per_second.iter().map(|(name, rate)| (name.as_str(), *rate)).collect();
+        assert_eq!(rates, [("GetId", 25), ("TagResource", 5), ("getid", 7)]);
+
+        for (variable, value, problem) in [
+            (
+                "GETIDS",
+                "1",
+                "limits.requests_per_second.getids: no such field; did you mean limits.requests_per_second.GetId?",
+            ),
+            ("GETID", "many", "limits.requests_per_second: invalid type: string \"many\", expected a whole number"),
+        ] {
+            let found = problems(&[(&format!("SYMBOLON__LIMITS__REQUESTS_PER_SECOND__{variable}"), value)]);
+            assert_eq!(found, [problem]);
+        }
     }
 
     #[test]

@@ -18,6 +18,7 @@ use tower_http::catch_panic::CatchPanicLayer;
 use tower_http::cors::{AllowHeaders, Any, CorsLayer};
 
 use crate::app::App;
+use crate::aws_query;
 use crate::cognito::fault::Fault;
 use crate::cognito::{self, wire};
 use crate::config::{network, within};
@@ -43,7 +44,7 @@ pub fn router(app: &Arc<App>) -> Router {
         ])
         .max_age(std::time::Duration::from_hours(48));
     Router::new()
-        .route("/", post(cognito::handle))
+        .route("/", post(api))
         .route("/.well-known/openid-configuration", get(openid::discovery))
         .route("/.well-known/jwks.json", get(openid::jwks))
         // Where AWS serves the same bytes.
@@ -52,6 +53,15 @@ pub fn router(app: &Arc<App>) -> Router {
         .layer(middleware::from_fn_with_state(Arc::clone(app), identify))
         .layer(cors)
         .with_state(Arc::clone(app))
+}
+
+/// Hands a call to the protocol that it says it is of.
+async fn api(app: State<Arc<App>>, request: Request) -> Response {
+    if aws_query::speaks(request.headers()) {
+        aws_query::handle(app, request).await
+    } else {
+        cognito::handle(app, request).await
+    }
 }
 
 /// Gives each request its id and the address it came from.

@@ -11,10 +11,13 @@ use crate::sigv4::{SigningKey, Timely};
 pub struct RememberedKey {
     /// The key.
     pub key: UsableKey,
-    derived: Mutex<Vec<(String, Region, SigningKey)>>,
+    derived: Mutex<Vec<Derived>>,
 }
 
-/// Signing keys kept for one access key: a new day, or another region, needs another.
+/// A signing key with the day, the region and the service that it is for.
+type Derived = (String, Region, &'static str, SigningKey);
+
+/// Signing keys kept for one access key: a new day, another region or another service needs another.
 const MAX_DERIVED: usize = 16;
 
 impl RememberedKey {
@@ -27,17 +30,16 @@ impl RememberedKey {
     /// The signing key for the scope of a request.
     #[must_use]
     pub fn signing_key(&self, presented: &Timely<'_>) -> SigningKey {
-        let (date, region) = (presented.date(), presented.region());
+        let (date, region, service) = (presented.date(), presented.region(), presented.service().name);
         let mut derived = self.derived.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some((_, _, key)) = derived.iter().find(|(d, r, _)| d == date && r == region) {
+        if let Some((.., key)) = derived.iter().find(|(d, r, s, _)| d == date && r == region && *s == service) {
             return key.clone();
         }
-        let service = presented.service().name;
         let key = SigningKey::derive(self.key.secret.expose(), date, region.as_str(), service);
         if derived.len() >= MAX_DERIVED {
             derived.clear();
         }
-        derived.push((date.to_owned(), region.clone(), key.clone()));
+        derived.push((date.to_owned(), region.clone(), service, key.clone()));
         key
     }
 }

@@ -175,3 +175,121 @@ fn decided(step: Step, keys_at: &KeysAt) -> Option<Result<Arc<KeySet>>> {
         Step::GiveUp(reason) => Some(Err(Error::Upstream(format!("{}: {reason}", keys_at.name())))),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+    use time::OffsetDateTime;
+
+    use super::*;
+    use crate::upstream::issuer::NamedBy;
+    use crate::upstream::key_set::Algorithm;
+    use crate::upstream::tests::settings;
+
+    const PATIENCE: Patience = Patience {
+        fetch_timeout: Duration::from_secs(5),
+        cooldown: Duration::from_secs(30),
+        stale_limit: Duration::from_secs(86_400),
+    };
+
+    fn header(key_id: &str) -> Header {
+        Header { algorithm: Algorithm::RS256, key_id: Some(key_id.into()) }
+    }
+
+    /// An answer with one key of this id.
+    fn published(key_id: &str, max_age: Option<u64>) -> Result<Published, Failure> {
+        // 2,048 bits: 342 characters for 256 bytes.
+        let jwk = json!({ "kty": "RSA", "kid": key_id, "n": "_".repeat(341) + "w", "e": "AQAB" });
+        let keys = KeySet::read(json!({ "keys": [jwk] }).as_object().unwrap()).unwrap();
+        assert!(keys.knows(&header(key_id)));
+        Ok(Published { keys, max_age: max_age.map(Duration::from_secs) })
+    }
+
+    /// What is to be done at a second, for a token of a key: `use`, `fetch` or `give up`.
+    fn step(known: &Known, second: u64, key_id: &str) -> &'static str {
+        match known.step(&header(key_id), Duration::from_secs(second), PATIENCE) {
+            Step::Use(_) => "use",
+            Step::Fetch => "fetch",
+            Step::GiveUp(_) => "give up",
+        }
+    }
+
+    fn settled(at: u64, outcome: Result<Published, Failure>) -> Known {
+        let mut known = Known::default();
+        known.settle(outcome, Duration::from_secs(at));
+        known
+    }
+
+    #[test]
+    fn keys_are_fetched_once_and_kept_as_long_as_their_issuer_says_within_bounds() {
+        assert_eq!(step(&Known::default(), 0, "a"), "fetch");
+        for (max_age, freshness) in
+            [(None, 3600), (Some(7200), 7200), (Some(0), 300), (Some(299), 300), (Some(u64::MAX), 86_400)]
+        {
+            let known = settled(100, published("a", max_age));
+            assert_eq!(step(&known, 100, "a"), "use");
+            assert_eq!(step(&known, 99 + freshness, "a"), "use", "{max_age:?}");
+            assert_eq!(step(&known, 100 + freshness, "a"), "fetch", "{max_age:?}");
+        }
+    }
+
+    #[test]
+    fn an_unknown_key_causes_one_fetch_in_a_cooldown() {
+        let mut known = settled(100, published("a", None));
+        assert_eq!(step(&known, 129, "b"), "use", "the keys there are, which do not verify it");
+        assert_eq!(step(&known, 130, "b"), "fetch");
+        known.settle(published("a", None), Duration::from_secs(130));
+        assert_eq!(step(&known, 159, "c"), "use");
+        assert_eq!(step(&known, 160, "c"), "fetch");
+        known.settle(published("c", None), Duration::from_secs(160));
+        assert_eq!(step(&known, 161, "c"), "use");
+        assert!(!known.kept.as_ref().unwrap().keys.knows(&header("a")), "what its issuer took back is gone");
+    }
+
+    #[test]
+    fn an_issuer_that_does_not_answer_is_let_alone_for_a_cooldown() {
+        let known = settled(100, Err(Failure::timeout()));
+        assert_eq!(step(&known, 129, "a"), "give up");
+        assert_eq!(step(&known, 130, "a"), "fetch");
+    }
+
+    #[test]
+    fn the_last_keys_serve_a_while_if_their_issuer_does_not_answer() {
+        let mut known = settled(0, published("a", None));
+        known.settle(Err(Failure::timeout()), Duration::from_secs(5000));
+        assert_eq!(step(&known, 5001, "a"), "use");
+        known.settle(Err(Failure::timeout()), Duration::from_secs(86_400));
+        assert_eq!(step(&known, 86_400, "a"), "use");
+        assert_eq!(step(&known, 86_401, "a"), "give up");
+        assert_eq!(step(&known, 86_430, "a"), "fetch");
+        known.settle(published("a", None), Duration::from_secs(86_430));
+        assert_eq!(step(&known, 86_431, "a"), "use");
+        assert_eq!(known.failure, None);
+    }
+
+    #[tokio::test]
+    async fn a_failure_is_remembered_for_its_tenant_and_issuer_alone() {
+        let config = settings("");
+        let (clock, hands) = Clock::fixed(OffsetDateTime::UNIX_EPOCH);
+        let remembered = Remembered::new(Arc::new(Fetcher::new(&config).unwrap()), &config, clock);
+        let at = |issuer: &str| KeysAt::Discovery { issuer: issuer.into(), named_by: NamedBy::Tenant };
+        let account = |id: &str| AccountId::parse(id).unwrap();
+        // Refused before anything is sent.
+        let (ours, refused) = (account("111111111111"), at("https://127.0.0.1/realm"));
+        let asked_at = |account: &AccountId, keys_at: &KeysAt| {
+            let provider = remembered.providers.get(&(account.clone(), keys_at.clone()))?;
+            provider.known().asked_at
+        };
+        let error = remembered.keys(&ours, &refused, &header("a")).await.unwrap_err().to_string();
+        assert!(error.contains("https://127.0.0.1/realm: the host is an address"), "{error}");
+        assert_eq!(asked_at(&ours, &refused), Some(Duration::ZERO));
+        hands.advance(Duration::from_secs(29));
+        assert!(remembered.keys(&ours, &refused, &header("a")).await.is_err());
+        assert_eq!(asked_at(&ours, &refused), Some(Duration::ZERO), "not asked again");
+        hands.advance(Duration::from_secs(1));
+        assert!(remembered.keys(&ours, &refused, &header("a")).await.is_err());
+        assert_eq!(asked_at(&ours, &refused), Some(Duration::from_secs(30)));
+        assert_eq!(asked_at(&account("222222222222"), &refused), None);
+        assert_eq!(asked_at(&ours, &at("https://127.0.0.1")), None);
+    }
+}

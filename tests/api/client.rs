@@ -232,13 +232,18 @@ impl Developer {
     }
 
     /// The same for a request that is otherwise complete.
+    pub fn sign_request(&self, request: Request<Body>, body: &str) -> Request<Body> {
+        self.sign_for("cognito-identity", request, body)
+    }
+
+    /// The same for another service.
     #[expect(clippy::disallowed_methods, reason = "the signer of a real client reads the real clock")]
-    pub fn sign_request(&self, mut request: Request<Body>, body: &str) -> Request<Body> {
+    pub fn sign_for(&self, service: &str, mut request: Request<Body>, body: &str) -> Request<Body> {
         let identity = Credentials::new(&self.key, &self.secret, None, None, "test").into();
         let params = v4::SigningParams::builder()
             .identity(&identity)
             .region(&self.region)
-            .name("cognito-identity")
+            .name(service)
             .time(SystemTime::now())
             .settings(SigningSettings::default())
             .build()
@@ -256,6 +261,11 @@ impl Developer {
 
     pub async fn call(&self, operation: &str, body: Value) -> Answer {
         send(&self.router, self.sign(operation, &body.to_string())).await
+    }
+
+    /// Sends a request that is signed, or not.
+    pub async fn send(&self, request: Request<Body>) -> Answer {
+        send(&self.router, request).await
     }
 
     /// A pool with this developer provider, and whether guests are welcome.

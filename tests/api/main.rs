@@ -15,6 +15,7 @@ mod long_ids;
 mod merges;
 mod migrations;
 mod openid;
+mod openid_connect_providers;
 mod page_tokens;
 mod pools;
 mod principal_tags;

@@ -57,7 +57,7 @@ async fn an_operation_is_named_by_the_end_of_its_target_and_spoken_in_json() {
     }
     let target = ("x-amz-target", "AWSCognitoIdentityService.GetId");
     sent(&broker, get_id(), &[target, target]).await.is_fault(400, "UnknownOperationException", None, UNKNOWN, &[]);
-    for media_type in ["", "application/json", "application/x-amz-json-1.0", "application/x-www-form-urlencoded"] {
+    for media_type in ["", "application/json", "application/x-amz-json-1.0", "multipart/form-data"] {
         let answer = sent(&broker, get_id(), &[("content-type", media_type)]).await;
         answer.is_fault(404, "UnknownOperationException", None, OTHER_PROTOCOL, &[]);
     }

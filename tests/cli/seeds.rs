@@ -20,6 +20,12 @@ secret_env = "ACME_SECRET"
 id = "AKIAEXAMPLE0000000BB"
 secret_file = "acme.secret"
 
+[[tenant.openid_connect_provider]]
+url = "https://idp.example.com"
+client_id_list = ["web", "app"]
+thumbprint_list = ["9e99a48a9960b14926bb7f3b02e22da2b0ab7280"]
+tags = { team = "web" }
+
 [[tenant.identity_pool]]
 identity_pool_id = "us-east-1:6d03c3ca-918a-4d03-84bd-192d2cb331b8"
 identity_pool_name = "web"
@@ -76,11 +82,12 @@ impl Stage {
 fn a_seed_applied_again_leaves_everything() {
     let stage = stage();
     let applied = stage.apply(SEED);
-    assert_eq!(counts(&applied), [6, 0, 0], "{applied}");
+    assert_eq!(counts(&applied), [7, 0, 0], "{applied}");
     assert_eq!(applied["Made"][0], "tenant 111122223333");
-    assert_eq!(applied["Made"][3], format!("identity-pool {POOL}"));
+    assert_eq!(applied["Made"][3], "openid-connect-provider idp.example.com");
+    assert_eq!(applied["Made"][4], format!("identity-pool {POOL}"));
     let dump = stage.dump();
-    assert_eq!(counts(&stage.apply(SEED)), [0, 0, 6]);
+    assert_eq!(counts(&stage.apply(SEED)), [0, 0, 7]);
     assert_eq!(stage.dump(), dump, "not even the epoch changes");
     let text = stage.ok(&["apply", "seed.toml"]);
     assert!(text.starts_with("left     tenant 111122223333\nleft     access-key AKIAEXAMPLE0000000AA\n"), "{text}");
@@ -101,10 +108,10 @@ fn what_changed_in_a_seed_is_changed() {
     let before = stage.epoch();
     let changed = SEED.replace("name = \"other\"", "name = \"renamed\"").replace("= \"plain\"", "= \"plainer\"");
     let applied = stage.apply(&changed);
-    assert_eq!(counts(&applied), [0, 3, 3], "{applied}");
+    assert_eq!(counts(&applied), [0, 3, 4], "{applied}");
     assert_eq!(applied["Changed"][0], "access-key AKIAEXAMPLE0000000AA");
     assert_eq!(stage.epoch(), before + 3);
-    assert_eq!(counts(&stage.apply(&changed)), [0, 0, 6]);
+    assert_eq!(counts(&stage.apply(&changed)), [0, 0, 7]);
 
     // As by UpdateIdentityPool: public providers left out go; developer provider, tags and classic flow stay.
     let short = format!(
@@ -117,6 +124,85 @@ fn what_changed_in_a_seed_is_changed() {
          where name = 'web'",
     );
     assert_eq!(row, ["login.acme t {\"team\": \"web\"} {}"]);
+}
+
+#[test]
+fn an_openid_connect_provider_is_made_and_brought_to_what_the_seed_says() {
+    let stage = stage();
+    stage.apply(SEED);
+    let rows =
+        || stage.texts("select concat_ws(' ', account_id, url, client_ids, thumbprints, tags) from oidc_providers");
+    let thumbprints = r#"["9e99a48a9960b14926bb7f3b02e22da2b0ab7280"]"#;
+    assert_eq!(rows(), [format!(r#"111122223333 idp.example.com ["web", "app"] {thumbprints} {{"team": "web"}}"#)]);
+    let seed = |more: &str| {
+        format!(
+            "[[tenant]]\naccount_id = '111122223333'\nname = 'acme'\n[[tenant.openid_connect_provider]]\n\
+             url = 'https://idp.example.com'\n{more}"
+        )
+    };
+    let before = stage.epoch();
+    // Another order is another list, as for Terraform; a client that stands twice is one.
+    let applied = stage.apply(&seed("client_id_list = ['app', 'web', 'app']\n"));
+    assert_eq!(applied["Changed"], json!(["openid-connect-provider idp.example.com"]), "{applied}");
+    assert_eq!(
+        rows(),
+        [format!(r#"111122223333 idp.example.com ["app", "web"] {thumbprints} {{"team": "web"}}"#)],
+        "thumbprints and tags left out stay"
+    );
+    assert_eq!(stage.epoch(), before + 1);
+    let emptied = seed("client_id_list = []\nthumbprint_list = []\ntags = {}\n");
+    assert_eq!(counts(&stage.apply(&emptied)), [0, 1, 1]);
+    assert_eq!(rows(), ["111122223333 idp.example.com [] [] {}"]);
+    assert_eq!(counts(&stage.apply(&emptied)), [0, 0, 2]);
+}
+
+#[test]
+fn providers_that_iam_would_refuse_are_refused_with_their_line() {
+    let stage = stage();
+    let told = stage.refuses(
+        3,
+        r#"[[tenant]]
+account_id = "111122223333"
+name = "acme"
+[[tenant.openid_connect_provider]]
+url = "http://idp.example.com"
+client_id_list = ["a"]
+[[tenant.openid_connect_provider]]
+url = "https://idp.example.com:8443"
+client_id_list = ["a"]
+[[tenant.openid_connect_provider]]
+url = "https://idp.example.com"
+[[tenant.openid_connect_provider]]
+client_id_list = ["a"]
+[[tenant.openid_connect_provider]]
+url = "https://b.example.com"
+client_id_list = ["", "b"]
+client_ids = []
+[[tenant.openid_connect_provider]]
+url = "https://c.example.com"
+client_id_list = ["c"]
+thumbprint_list = ["zzzzzzzzzzzzzzzzzzzzzzzzzzzzzzzzzzzzzzzz"]
+[[tenant.openid_connect_provider]]
+url = "https://c.example.com"
+client_id_list = ["c"]
+tags = { "aws:x" = "y" }
+"#,
+    );
+    for problem in [
+        "line 5: tenant.openid_connect_provider.url: Invalid Open ID Connect Provider URL. The URL must begin with https://",
+        "line 8: tenant.openid_connect_provider.url: Invalid Open ID Connect Provider URL. The URL must not have a port, but \
+         for those that upstream.allow_ports names.",
+        "line 10: tenant.openid_connect_provider.client_id_list: is needed",
+        "line 12: tenant.openid_connect_provider.url: is needed",
+        "line 14: tenant.openid_connect_provider: Value '[, b]' at 'clientIDList' failed to satisfy constraint: ",
+        "line 17: tenant.openid_connect_provider.client_ids: no such field",
+        "line 18: tenant.openid_connect_provider: A thumbprint is the SHA-1 hash",
+        "line 23: tenant.openid_connect_provider.url: stands twice in this tenant",
+        "line 22: tenant.openid_connect_provider: Tag key 'aws:x'",
+    ] {
+        assert!(told.contains(problem), "{problem}\nis not in\n{told}");
+    }
+    assert!(told.contains("has 9 problems"), "{told}");
 }
 
 #[test]
@@ -227,6 +313,9 @@ fn dev_seeds_its_database_and_takes_well_known_keys() {
     // The folder's own configuration names the ports that were given.
     assert_eq!(stage.ok(&["health"]), "ready\n");
     assert_eq!(counts(&stage.json(&["apply", "seed.toml"])), [0, 0, 2]);
+    let env = std::fs::read_to_string(stage.folder.path().join("data/env")).unwrap();
+    let endpoint = |name: &str| env.lines().find_map(|line| line.strip_prefix(&format!("export {name}="))).unwrap();
+    assert_eq!(endpoint("AWS_ENDPOINT_URL_IAM"), endpoint("AWS_ENDPOINT_URL_COGNITO_IDENTITY"));
     assert!(stage.ok(&["installation", "show"]).starts_with("kind         dev\n"));
     assert!(stage.ok(&["access-key", "list"]).contains("111122223333"));
     broker.stop();

@@ -130,7 +130,7 @@ class Targets(Case):
             "application/json",
             "text/plain",
             "application/cbor",
-            "application/x-www-form-urlencoded",
+            "multipart/form-data",
         ):
             with self.subTest(content_type=content_type):
                 answer = call("GetId", headers={"Content-Type": content_type})

@@ -21,11 +21,18 @@ MODULES = [
     "developer_flow",
     "developer_users",
     "identity_pools",
+    "roles",
+    "principal_tags",
+    "tags",
+    "terraform",
+    "openid_connect_providers",
     "tenants",
     "auth_errors",
     "protocol",
     "model_violations",
     "command_line",
+    "javascript",
+    "browser",
 ]
 
 
@@ -36,7 +43,7 @@ def internal_errors(broker):
     counts = [line for line in lines if line.startswith("symbolon_requests_total{")]
     if not counts:
         return ["the broker has counted no request"]
-    return [line for line in counts if "InternalErrorException" in line]
+    return [line for line in counts if "InternalErrorException" in line or "ServiceFailure" in line]
 
 
 def run(names):

@@ -5,6 +5,7 @@ import jwt
 from support import DEVELOPER, NOBODY, Case, Signer, call, client
 
 ALICE, BOB = "111111111111", "222222222222"
+POOLS = "arn:aws:cognito-identity:us-east-1::identitypool/"
 NAMED = {"IdentityPoolName": "p", "AllowUnauthenticatedIdentities": False}
 
 
@@ -26,6 +27,13 @@ def questions(pool, identity):
         ("LookupDeveloperIdentity", {"IdentityPoolId": pool, "IdentityId": identity}),
         ("MergeDeveloperIdentities", {"IdentityPoolId": pool} | merge),
         ("UnlinkDeveloperIdentity", {"IdentityPoolId": pool, "IdentityId": identity} | user),
+        ("GetIdentityPoolRoles", {"IdentityPoolId": pool}),
+        ("SetIdentityPoolRoles", {"IdentityPoolId": pool, "Roles": {}}),
+        ("GetPrincipalTagAttributeMap", {"IdentityPoolId": pool, "IdentityProviderName": DEVELOPER}),
+        ("SetPrincipalTagAttributeMap", {"IdentityPoolId": pool, "IdentityProviderName": DEVELOPER}),
+        ("ListTagsForResource", {"ResourceArn": f"{POOLS}{pool}"}),
+        ("TagResource", {"ResourceArn": f"{POOLS}{pool}", "Tags": {"taken": "over"}}),
+        ("UntagResource", {"ResourceArn": f"{POOLS}{pool}", "TagKeys": ["taken"]}),
         ("DescribeIdentity", {"IdentityId": identity}),
         ("DeleteIdentities", {"IdentityIdsToDelete": [identity]}),
     ]

@@ -57,6 +57,8 @@ pub enum Fault {
     Slow,
     /// No answer, ever.
     Hang,
+    /// The truth, so much later.
+    Late(Duration),
     /// The right document, compressed.
     Gzip,
     /// The right document, with these members in place of its own.
@@ -375,6 +377,10 @@ async fn faulty(fault: Fault, document: Option<Value>) -> Answer {
             Some((vec![byte], bytes))
         })),
         Fault::Hang => std::future::pending().await,
+        Fault::Late(by) => {
+            tokio::time::sleep(by).await;
+            whole(StatusCode::OK, text)
+        }
         Fault::Gzip => {
             let mut answer = whole(StatusCode::OK, gzip(text.as_bytes()));
             answer.headers_mut().insert(CONTENT_ENCODING, HeaderValue::from_static("gzip"));

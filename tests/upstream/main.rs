@@ -2,6 +2,13 @@
 #![expect(clippy::unwrap_used, reason = "helpers of tests are tests")]
 
 mod issuer;
+mod stage;
+
+mod addresses;
+mod attacks;
+mod fetching;
+mod introspection;
+mod keeping;
 
 #[tokio::test]
 async fn the_issuer_of_these_tests_publishes_its_keys_and_counts() {

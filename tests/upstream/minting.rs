@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use std::sync::{Arc, LazyLock, Mutex, PoisonError};
 
 use aws_lc_rs::digest;
-use aws_lc_rs::encoding::{AsDer, PublicKeyX509Der};
+use aws_lc_rs::encoding::{AsDer, Pkcs8V1Der, PublicKeyX509Der};
 use aws_lc_rs::rand::SystemRandom;
 use aws_lc_rs::rsa::KeySize;
 use aws_lc_rs::signature::{self, EcdsaKeyPair, KeyPair as _, RsaEncoding, RsaKeyPair};
@@ -15,6 +15,7 @@ use rsa::BigUint;
 use rsa::pkcs8::DecodePublicKey as _;
 use rsa::traits::PublicKeyParts as _;
 use serde_json::{Map, Value, json};
+use tokio_rustls::rustls::pki_types::PrivatePkcs8KeyDer;
 
 /// Two primes of 512 bits: the key is too weak on purpose, and no library makes one so small any more.
 const SMALL_PRIMES: [&str; 2] = [
@@ -113,6 +114,15 @@ impl Key {
         };
         let der: PublicKeyX509Der<'_> = der.unwrap();
         der.as_ref().to_vec()
+    }
+
+    /// A certificate of its own making, in DER, for an RSA key.
+    pub fn certificate(&self) -> Vec<u8> {
+        let Pair::Rsa(pair) = &*self.pair else { panic!("not an RSA key") };
+        let der: Pkcs8V1Der<'_> = pair.as_der().unwrap();
+        let private = PrivatePkcs8KeyDer::from(der.as_ref());
+        let pair = rcgen::KeyPair::from_pkcs8_der_and_sign_algo(&private, &rcgen::PKCS_RSA_SHA256).unwrap();
+        rcgen::CertificateParams::default().self_signed(&pair).unwrap().der().to_vec()
     }
 
     /// Signs with the key's own algorithm.

@@ -1,13 +1,17 @@
-//! From what a seed asks for to rows: what stands against it, then each tenant, key and pool in its transaction.
+//! From what a seed asks for to rows: what stands against it, then each tenant, key, login provider and pool in its
+//! transaction.
 
 use sqlx::Connection as _;
 use sqlx::postgres::PgConnection;
 
 use super::Applied;
-use super::wanted::{WantedKey, WantedPool, WantedTenant};
+use super::wanted::{WantedKey, WantedPool, WantedProvider, WantedTenant};
 use crate::cli::Failure;
+use crate::clock::Clock;
+use crate::config::Limits;
 use crate::db::Db;
 use crate::error::{Error, Result};
+use crate::iam::OidcProvider;
 use crate::ids::AccountId;
 use crate::pools::Pool;
 use crate::pools::pool::Settings;
@@ -66,7 +70,7 @@ async fn pool_conflict(conn: &mut PgConnection, account: &AccountId, wanted: &Wa
 }
 
 /// Makes or changes what is not as the seed says.
-pub(super) async fn about(db: &Db, seal: &Seal, pool_limit: u32, tenants: &[WantedTenant]) -> Result<Applied, Failure> {
+pub(super) async fn about(db: &Db, seal: &Seal, limits: &Limits, tenants: &[WantedTenant]) -> Result<Applied, Failure> {
     let mut applied = Applied::default();
     for tenant in tenants {
         let account = &tenant.account_id;
@@ -76,8 +80,12 @@ pub(super) async fn about(db: &Db, seal: &Seal, pool_limit: u32, tenants: &[Want
             let fate = retry!(db, |conn| { bring_key(conn, seal, account, key).await });
             applied.note(format!("access-key {}", key.id), fate)?;
         }
+        for provider in &tenant.providers {
+            let fate = bring_provider(db, account, provider, limits.openid_connect_providers_per_account).await;
+            applied.note(format!("openid-connect-provider {}", provider.url), fate)?;
+        }
         for pool in &tenant.pools {
-            let fate = retry!(db, |conn| { bring_pool(conn, account, pool, pool_limit).await });
+            let fate = retry!(db, |conn| { bring_pool(conn, account, pool, limits.identity_pools_per_account).await });
             applied.note(format!("identity-pool {}", pool.id), fate)?;
         }
     }
@@ -134,6 +142,29 @@ async fn bring_key(conn: &mut PgConnection, seal: &Seal, account: &AccountId, wa
     }
     tx.commit().await?;
     Ok(fate)
+}
+
+async fn bring_provider(db: &Db, account: &AccountId, wanted: &WantedProvider, limit: u32) -> Result<Fate> {
+    // As IAM draws it: a retry finds its own row by it.
+    let fresh = wanted.fresh(OidcProvider::moment(Clock::System.wall()));
+    retry!(db, |conn| {
+        let Some(found) = OidcProvider::find(conn, account, &wanted.url).await? else {
+            return fresh.create(conn, account, limit).await.map(|()| Fate::Made);
+        };
+        let mut brought = found.clone();
+        wanted.bring(&mut brought);
+        if brought == found {
+            return Ok(Fate::Left);
+        }
+        let change = |current: &mut OidcProvider| {
+            wanted.bring(current);
+            Ok(())
+        };
+        match OidcProvider::update(conn, account, &wanted.url, change).await? {
+            Some(_) => Ok(Fate::Changed),
+            None => Err(Error::Contended),
+        }
+    })
 }
 
 async fn bring_pool(conn: &mut PgConnection, account: &AccountId, wanted: &WantedPool, limit: u32) -> Result<Fate> {

@@ -121,6 +121,15 @@ impl<'d, 'a> Section<'d, 'a> {
         })
     }
 
+    /// The same, and it must be there.
+    pub(super) fn needed_texts(&self, field: &'static str) -> Option<Vec<String>> {
+        let texts = self.texts(field);
+        if !self.table.contains_key(field) {
+            self.problem(field, "is needed");
+        }
+        texts
+    }
+
     /// A field that is a table of texts.
     pub(super) fn text_map(&self, field: &'static str) -> Option<BTreeMap<String, String>> {
         self.expect(field, "a table of texts in quotes", |value| {

@@ -1,4 +1,4 @@
-//! `symbolon apply`: bring tenants, access keys and identity pools to what a TOML file says. Applied again, it changes
+//! `symbolon apply`: bring tenants, access keys, login providers and identity pools to what a TOML file says. Applied again, it changes
 //! nothing; what the file does not name is left alone.
 //!
 //! The layout, names as Terraform's AWS provider has them where it has any:
@@ -6,16 +6,17 @@
 //! - `[[tenant]]`: `account_id` and `name`, both needed. Another name renames it.
 //! - `[[tenant.access_key]]`: `id`, and `secret_env` (a variable) or `secret_file` (a file that only its owner can read,
 //!   relative to the seed). Another secret replaces it.
+//! - `[[tenant.openid_connect_provider]]`: `url` and `client_id_list`, both needed; `thumbprint_list`, `tags`.
 //! - `[[tenant.identity_pool]]`: `identity_pool_id` and `identity_pool_name`, both needed;
 //!   `allow_unauthenticated_identities` (false otherwise), `allow_classic_flow`, `developer_provider_name`,
 //!   `supported_login_providers`, `openid_connect_provider_arns`, `saml_provider_arns`, `tags`.
 //! - `[[tenant.identity_pool.cognito_identity_provider]]`: `provider_name`, `client_id`, `server_side_token_check`.
 //!
 //! An existing pool is changed as `UpdateIdentityPool` would: public providers left out are cleared; the classic flow,
-//! the developer provider and the tags left out stay.
+//! the developer provider and the tags left out stay. So do the thumbprints and the tags of an OpenID Connect provider.
 //!
 //! Everything is checked before anything is written: the file first (`document`, `wanted`), then against the database
-//! (`bring`). Each tenant, key and pool is one transaction, as for every other writer; a run that failed in the middle
+//! (`bring`). Each tenant, key, provider and pool is one transaction, as for every other writer; a run that failed in the middle
 //! is simply run again.
 
 mod bring;
@@ -46,6 +47,12 @@ pub const EXAMPLE: &str = r#"Example of a FILE:
   id = "AKIAEXAMPLE0000000AA"
   secret_env = "ACME_SECRET"          # or secret_file = "acme.secret", readable by its owner alone
 
+  [[tenant.openid_connect_provider]]
+  url = "https://idp.example.com"
+  client_id_list = ["web"]
+  thumbprint_list = []
+  tags = { team = "web" }
+
   [[tenant.identity_pool]]
   identity_pool_id = "us-east-1:6d03c3ca-918a-4d03-84bd-192d2cb331b8"
   identity_pool_name = "web"
@@ -62,7 +69,8 @@ pub const EXAMPLE: &str = r#"Example of a FILE:
   client_id = "1234567890abcdefghijklmnop"
 
 Applied again it changes nothing; what it does not name is left alone. Existing pools are changed as UpdateIdentityPool
-would: public providers left out are cleared; allow_classic_flow, developer_provider_name and tags left out stay."#;
+would: public providers left out are cleared; allow_classic_flow, developer_provider_name and tags left out stay. Of an
+OpenID Connect provider, thumbprint_list and tags left out stay."#;
 
 /// Options of `symbolon apply`.
 #[derive(Debug, clap::Args)]
@@ -94,7 +102,7 @@ pub async fn run(session: Session, args: Args) -> Result<(), Failure> {
     let (config, db, mut conn) = session.migrated().await?;
     let tenants = check(&db, &config, &session.sources().env, &args.file).await?;
     let seal = session::unseal(&config, &mut conn).await?;
-    let applied = bring::about(&db, &seal, config.limits.identity_pools_per_account, &tenants).await?;
+    let applied = bring::about(&db, &seal, &config.limits, &tenants).await?;
     print(args.output, &applied, |Applied { made, changed, left }| {
         let fates = [("made", made), ("changed", changed), ("left", left)];
         let lines = fates.into_iter().flat_map(|(fate, items)| items.iter().map(move |item| (fate, item)));
@@ -114,7 +122,7 @@ pub async fn seed(
     file: &Path,
 ) -> Result<Applied, Failure> {
     let tenants = check(db, config, environment, file).await?;
-    bring::about(db, seal, config.limits.identity_pools_per_account, &tenants).await
+    bring::about(db, seal, &config.limits, &tenants).await
 }
 
 /// Reads a seed, and finds everything that is wrong with it, without writing anything.

@@ -6,13 +6,16 @@ use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
 
 use serde_json::{Value, json};
+use time::OffsetDateTime;
 use zeroize::Zeroizing;
 
 use super::document::{Document, Section};
+use crate::aws_query;
 use crate::cli::tenant;
 use crate::cognito::fault::Fault;
 use crate::cognito::{shapes, validate};
 use crate::config::{Config, Environment};
+use crate::iam::{OidcProvider, provider_url};
 use crate::ids::{AccessKeyId, AccountId, PoolId};
 use crate::pools::pool::Settings;
 use crate::pools::providers::{Providers, UserPool};
@@ -32,11 +35,12 @@ pub(super) struct Context<'a> {
 /// A well-formed pool id.
 const ANY_POOL_ID: &str = "us-east-1:00000000-0000-0000-0000-000000000000";
 
-/// A tenant with its keys and pools.
+/// A tenant with its keys, login providers and pools.
 pub(super) struct WantedTenant {
     pub(super) account_id: AccountId,
     pub(super) name: String,
     pub(super) keys: Vec<WantedKey>,
+    pub(super) providers: Vec<WantedProvider>,
     pub(super) pools: Vec<WantedPool>,
 }
 
@@ -45,6 +49,41 @@ pub(super) struct WantedKey {
     pub(super) line: usize,
     pub(super) id: AccessKeyId,
     pub(super) secret: Secret,
+}
+
+/// An OpenID Connect provider.
+pub(super) struct WantedProvider {
+    /// Without its scheme.
+    pub(super) url: String,
+    client_ids: Vec<String>,
+    thumbprints: Option<Vec<String>>,
+    tags: Option<Tags>,
+}
+
+impl WantedProvider {
+    /// Makes `current` what the seed says: thumbprints and tags that are left out stay.
+    pub(super) fn bring(&self, current: &mut OidcProvider) {
+        current.client_ids.clone_from(&self.client_ids);
+        if let Some(thumbprints) = &self.thumbprints {
+            current.thumbprints.clone_from(thumbprints);
+        }
+        if let Some(tags) = &self.tags {
+            current.tags.clone_from(tags);
+        }
+    }
+
+    /// The provider when there is none yet.
+    pub(super) fn fresh(&self, created_at: OffsetDateTime) -> OidcProvider {
+        let mut provider = OidcProvider {
+            url: self.url.clone(),
+            client_ids: Vec::new(),
+            thumbprints: Vec::new(),
+            tags: Tags::new(),
+            created_at,
+        };
+        self.bring(&mut provider);
+        provider
+    }
 }
 
 /// An identity pool.
@@ -94,6 +133,7 @@ pub(super) fn read(source: &str, context: &Context<'_>) -> Result<Vec<WantedTena
 struct Seen {
     tenants: BTreeSet<AccountId>,
     keys: BTreeSet<AccessKeyId>,
+    providers: BTreeSet<(String, String)>,
     pools: BTreeSet<uuid::Uuid>,
 }
 
@@ -108,9 +148,12 @@ fn read_tenant(section: &Section<'_, '_>, context: &Context<'_>, seen: &mut Seen
         section.problem("account_id", "stands twice in this file");
     }
     let keys = section.sections("access_key").iter().filter_map(|key| read_key(key, context, seen)).collect();
+    let providers = section.sections("openid_connect_provider");
+    let owner = account_id.as_ref().map(ToString::to_string).unwrap_or_default();
+    let providers = providers.iter().filter_map(|provider| read_provider(provider, context, &owner, seen)).collect();
     let pools = section.sections("identity_pool").iter().filter_map(|pool| read_pool(pool, context, seen)).collect();
     section.end();
-    Some(WantedTenant { account_id: account_id?, name: name?, keys, pools })
+    Some(WantedTenant { account_id: account_id?, name: name?, keys, providers, pools })
 }
 
 fn read_key(section: &Section<'_, '_>, context: &Context<'_>, seen: &mut Seen) -> Option<WantedKey> {
@@ -174,6 +217,61 @@ fn secret_of_file(path: &Path) -> Result<Zeroizing<String>, String> {
     }
     let text = Zeroizing::new(fs::read_to_string(path).map_err(unreadable)?);
     Ok(Zeroizing::new(text.trim_end_matches(['\r', '\n']).to_owned()))
+}
+
+fn read_provider(
+    section: &Section<'_, '_>,
+    context: &Context<'_>,
+    owner: &str,
+    seen: &mut Seen,
+) -> Option<WantedProvider> {
+    let given = section.needed_text("url");
+    let clients = section.needed_texts("client_id_list");
+    let thumbprints = section.texts("thumbprint_list");
+    let tags = section.text_map("tags");
+    section.end();
+    let (given, clients) = (given?, clients?);
+    check_provider(section, &given, &clients, thumbprints.as_deref(), tags.as_ref());
+    let url = provider_url::parse(&given, &context.config.upstream)
+        .inspect_err(|why| section.problem("url", &why.to_string()))
+        .ok()?;
+    if !seen.providers.insert((owner.to_owned(), url.clone())) {
+        section.problem("url", "stands twice in this tenant");
+    }
+    let mut client_ids = Vec::new();
+    for id in clients {
+        // As IAM has them: each once.
+        if !client_ids.contains(&id) {
+            client_ids.push(id);
+        }
+    }
+    let wanted = WantedProvider { url, client_ids, thumbprints, tags };
+    if let Err(why) = wanted.fresh(OffsetDateTime::UNIX_EPOCH).check() {
+        section.problem("", &why.to_string());
+    }
+    Some(wanted)
+}
+
+/// Checks a provider against the model, as a request that asks for it would be.
+fn check_provider(
+    section: &Section<'_, '_>,
+    url: &str,
+    clients: &[String],
+    thumbprints: Option<&[String]>,
+    tags: Option<&Tags>,
+) {
+    let tag = |(key, value): (&String, &String)| json!({ "Key": key, "Value": value });
+    let request = json!({
+        "Url": url,
+        "ClientIDList": clients,
+        "ThumbprintList": thumbprints.unwrap_or_default(),
+        "Tags": tags.into_iter().flatten().map(tag).collect::<Vec<_>>(),
+    });
+    if let Some((_, shape)) = aws_query::shapes::operation("CreateOpenIDConnectProvider") {
+        for violation in validate::violations(shape, &request) {
+            section.problem("", &violation.to_string());
+        }
+    }
 }
 
 fn read_pool(section: &Section<'_, '_>, context: &Context<'_>, seen: &mut Seen) -> Option<WantedPool> {
@@ -286,7 +384,8 @@ mod tests {
         let context = Context { config: &config, environment: &environment, folder: Path::new("."), dev: false };
         let tenants =
             read(source, &context).map_err(|problems| problems.join("\n")).unwrap_or_else(|why| panic!("{why}"));
-        assert!(tenants.len() == 1 && tenants[0].keys.len() == 1 && tenants[0].pools.len() == 1);
+        let [tenant] = tenants.as_slice() else { panic!("{} tenants", tenants.len()) };
+        assert_eq!([tenant.keys.len(), tenant.providers.len(), tenant.pools.len()], [1, 1, 1]);
         assert_eq!(tenants[0].pools[0].settings(Settings::default()).providers.login_keys().len(), 3);
     }
 }

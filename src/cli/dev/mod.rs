@@ -64,7 +64,7 @@ pub struct Args {
     /// Throw the database away at the end, and do without durability: for tests.
     #[arg(long, conflicts_with = "database_url")]
     ephemeral: bool,
-    /// Tenants, access keys and pools to make, as for `symbolon apply`; at every start.
+    /// Tenants, access keys, login providers and pools to make, as for `symbolon apply`; at every start.
     #[arg(long, value_name = "FILE")]
     seed: Option<PathBuf>,
     /// Folder of PostgreSQL's programs; searched for otherwise.

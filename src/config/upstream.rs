@@ -1,0 +1,222 @@
+//! The rules of the section `upstream`, and what its switches for laboratories open.
+
+use std::net::IpAddr;
+use std::time::Duration;
+
+use reqwest::Url;
+
+use super::Upstream;
+use super::rules::network;
+
+/// What templates may hold.
+const PLACEHOLDERS: [(&str, &str); 2] = [("{region}", "us-east-1"), ("{user_pool_id}", "us-east-1_Example1")];
+
+/// Every rule that the section breaks.
+pub(super) fn check(upstream: &Upstream) -> Vec<String> {
+    let mut problems = Vec::new();
+    for (name, value) in [
+        ("connect_timeout", upstream.connect_timeout),
+        ("fetch_timeout", upstream.fetch_timeout),
+        ("refetch_cooldown", upstream.refetch_cooldown),
+    ] {
+        if value < Duration::from_secs(1) {
+            problems.push(format!("upstream.{name}: must be at least 1 second"));
+        }
+    }
+    templates(upstream, &mut problems);
+    for text in upstream.allow_private_issuers.iter().filter(|text| network(text).is_none()) {
+        problems.push(format!(
+            "upstream.allow_private_issuers: {text:?} is neither an address nor a network such as 10.0.0.0/8"
+        ));
+    }
+    if upstream.allow_ports.contains(&0) {
+        problems.push("upstream.allow_ports: 0 is not a port; name those that issuers may have, such as 8443".into());
+    }
+    for name in upstream.hosts.keys().filter(|name| !is_host_name(name)) {
+        problems.push(format!(
+            "upstream.hosts: {name:?} is not a host name; it needs a dot, and no scheme or port, such as idp.example.com"
+        ));
+    }
+    for text in &upstream.allow_http_issuers {
+        if let Err(why) = url(text, &["http"]) {
+            problems.push(format!(
+                "upstream.allow_http_issuers: {text:?} {why}; name the whole issuer, such as http://127.0.0.1:9000/realm"
+            ));
+        }
+    }
+    problems
+}
+
+fn templates(upstream: &Upstream, problems: &mut Vec<String>) {
+    for (name, template) in [
+        ("user_pool_issuer", &upstream.user_pool_issuer),
+        ("user_pool_jwks", &upstream.user_pool_jwks),
+        ("token_introspection", &upstream.token_introspection),
+    ] {
+        if template.is_empty() {
+            continue;
+        }
+        let mut refuse = |why: &str| problems.push(format!("upstream.{name}: {template:?} {why}"));
+        let filled = PLACEHOLDERS.iter().fold(template.clone(), |text, (name, example)| text.replace(name, example));
+        if filled.contains(['{', '}']) {
+            refuse("has a placeholder other than {region} and {user_pool_id}");
+            continue;
+        }
+        match url(&filled, &["https", "http"]) {
+            Err(why) => refuse(&format!("{why}; it must be a URL such as http://localhost:9229/{{user_pool_id}}")),
+            Ok(url) if name == "token_introspection" && url.scheme() == "http" && !is_loopback(&url) => {
+                refuse("sends tokens over plain http to another machine; it must begin with https://");
+            }
+            Ok(_) => {}
+        }
+        if name == "user_pool_issuer" && !template.contains("{user_pool_id}") {
+            refuse("is one issuer for every user pool; it must hold {user_pool_id}");
+        }
+    }
+}
+
+/// A URL of one of these schemes that names a host, and nobody and nothing else.
+fn url(text: &str, schemes: &[&str]) -> Result<Url, String> {
+    if text.contains(['?', '#', '@', '\\']) || !text.chars().all(|c| c.is_ascii_graphic()) {
+        return Err("must not hold a query, a fragment, user information, blanks or characters beyond ASCII".to_owned());
+    }
+    let url = Url::parse(text).map_err(|error| format!("is not a URL ({error})"))?;
+    let named = schemes.iter().any(|scheme| text.strip_prefix(scheme).is_some_and(|rest| rest.starts_with("://")));
+    if !named || url.host_str().is_none_or(str::is_empty) {
+        return Err(format!("must begin with {}://", schemes.join(":// or ")));
+    }
+    Ok(url)
+}
+
+fn is_loopback(url: &Url) -> bool {
+    let host = url.host_str().unwrap_or_default().trim_matches(['[', ']']);
+    host == "localhost" || host.parse::<IpAddr>().is_ok_and(|address| address.is_loopback())
+}
+
+fn is_host_name(name: &str) -> bool {
+    let is_label = |label: &str| {
+        !label.is_empty() && label.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'-' || byte == b'_')
+    };
+    name.contains('.') && name.split('.').all(is_label) && name.parse::<IpAddr>().is_err()
+}
+
+/// What the switches in force open, each in a line for the log.
+pub(super) fn opened(upstream: &Upstream) -> Vec<String> {
+    let mut opened = Vec::new();
+    let mut tell = |field: &str, what: &str| opened.push(format!("upstream.{field}: {what}"));
+    for network in &upstream.allow_private_issuers {
+        tell("allow_private_issuers", &format!("issuers may have addresses of {network}"));
+    }
+    for port in &upstream.allow_ports {
+        tell("allow_ports", &format!("issuers may be at port {port}"));
+    }
+    if !upstream.ca_file.as_os_str().is_empty() {
+        tell("ca_file", &format!("issuers may have certificates of {}", upstream.ca_file.display()));
+    }
+    for (name, address) in &upstream.hosts {
+        tell("hosts", &format!("{name} is taken to be at {address}, which is not checked"));
+    }
+    for issuer in &upstream.allow_http_issuers {
+        tell("allow_http_issuers", &format!("{issuer} is asked without TLS, wherever it is"));
+    }
+    for (field, template) in
+        [("user_pool_issuer", &upstream.user_pool_issuer), ("user_pool_jwks", &upstream.user_pool_jwks)]
+    {
+        if template.starts_with("http://") {
+            tell(field, &format!("{template} is asked without TLS, wherever it is"));
+        }
+    }
+    opened
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::{Config, Environment, Sources};
+
+    fn read(settings: &str) -> Upstream {
+        let profile = format!("[upstream]\n{settings}\n");
+        Config::read(&Sources { profile: &profile, ..Sources::default() }).unwrap().upstream
+    }
+
+    #[test]
+    fn sound_settings_have_no_problems() {
+        for settings in [
+            "",
+            "stale_limit = 0\nclock_skew = 0",
+            "user_pool_issuer = 'http://localhost:9229/{user_pool_id}'",
+            "user_pool_issuer = 'https://cognito-idp.{region}.cloud.test/{user_pool_id}'",
+            "user_pool_jwks = 'http://emulator:4566/keys'",
+            "token_introspection = 'https://idp.test/{user_pool_id}/introspect'",
+            "token_introspection = 'http://127.0.0.1:9000/introspect'",
+            "token_introspection = 'http://[::1]:9000/introspect'",
+            "allow_private_issuers = ['10.0.0.0/8', 'fd00::/8', '192.168.1.7']",
+            "allow_ports = [8443]",
+            "hosts = { 'idp.example.test' = '127.0.0.1' }",
+            "allow_http_issuers = ['http://127.0.0.1:9000/realm', 'http://keycloak:8080/']",
+        ] {
+            assert_eq!(check(&read(settings)), Vec::<String>::new(), "{settings}");
+        }
+    }
+
+    #[test]
+    fn every_setting_that_cannot_work_is_named_with_its_remedy() {
+        for (settings, field, remedy) in [
+            ("connect_timeout = 0", "connect_timeout", "at least 1"),
+            ("fetch_timeout = 0", "fetch_timeout", "at least 1"),
+            ("refetch_cooldown = 0", "refetch_cooldown", "at least 1"),
+            ("user_pool_issuer = 'http://localhost:9229'", "user_pool_issuer", "{user_pool_id}"),
+            ("user_pool_issuer = 'http://h/{pool}/{user_pool_id}'", "user_pool_issuer", "{region} and {user_pool_id}"),
+            ("user_pool_issuer = 'localhost:9229/{user_pool_id}'", "user_pool_issuer", "https://"),
+            ("user_pool_jwks = 'ftp://h/keys'", "user_pool_jwks", "https://"),
+            ("user_pool_jwks = '/keys'", "user_pool_jwks", "such as http://"),
+            ("token_introspection = 'http://idp.test/introspect'", "token_introspection", "https://"),
+            ("token_introspection = 'https://u:p@idp.test/i'", "token_introspection", "user information"),
+            ("allow_private_issuers = ['10.0.0.0/33']", "allow_private_issuers", "10.0.0.0/8"),
+            ("allow_private_issuers = ['lan']", "allow_private_issuers", "10.0.0.0/8"),
+            ("allow_ports = [0]", "allow_ports", "8443"),
+            ("hosts = { 'idp' = '127.0.0.1' }", "hosts", "idp.example.com"),
+            ("hosts = { 'https://idp.test' = '127.0.0.1' }", "hosts", "idp.example.com"),
+            ("hosts = { '10.0.0.1' = '127.0.0.1' }", "hosts", "idp.example.com"),
+            ("allow_http_issuers = ['https://idp.test']", "allow_http_issuers", "http://127.0.0.1:9000/realm"),
+            ("allow_http_issuers = ['127.0.0.1:9000']", "allow_http_issuers", "http://127.0.0.1:9000/realm"),
+            ("allow_http_issuers = ['http://']", "allow_http_issuers", "http://127.0.0.1:9000/realm"),
+        ] {
+            let problems = check(&read(settings));
+            let [problem] = problems.as_slice() else { panic!("{settings}: {problems:?}") };
+            assert!(problem.starts_with(&format!("upstream.{field}: ")) && problem.contains(remedy), "{problem}");
+        }
+    }
+
+    #[test]
+    fn lists_come_from_the_environment_too() {
+        let given = |name: &str, value: &str| {
+            let name = format!("SYMBOLON__UPSTREAM__{name}");
+            let env = Environment::from([(name, value.to_owned())]);
+            Config::read(&Sources { env, ..Sources::default() }).map(|config| config.upstream)
+        };
+        assert_eq!(given("ALLOW_PORTS", "8443").unwrap().allow_ports, [8443]);
+        assert_eq!(given("ALLOW_PORTS", "8443,9443").unwrap().allow_ports, [8443, 9443]);
+        assert!(given("ALLOW_PORTS", "https").is_err());
+        assert_eq!(given("ALLOW_PRIVATE_ISSUERS", "10.0.0.0/8").unwrap().allow_private_issuers, ["10.0.0.0/8"]);
+        assert_eq!(given("ALLOW_HTTP_ISSUERS", "http://a:1,http://b:2").unwrap().allow_http_issuers.len(), 2);
+    }
+
+    #[test]
+    fn every_switch_in_force_is_told() {
+        assert_eq!(opened(&read("")), Vec::<String>::new());
+        let all = read(
+            "allow_private_issuers = ['10.0.0.0/8', 'fd00::/8']
+             allow_ports = [8443]
+             ca_file = '/etc/lab.pem'
+             hosts = { 'idp.example.test' = '127.0.0.1' }
+             allow_http_issuers = ['http://127.0.0.1:9000/realm']
+             user_pool_issuer = 'http://localhost:9229/{user_pool_id}'",
+        );
+        let told = opened(&all);
+        assert_eq!(told.len(), 7, "{told:?}");
+        for what in ["10.0.0.0/8", "fd00::/8", "8443", "/etc/lab.pem", "idp.example.test", "9000/realm", "9229"] {
+            assert!(told.iter().any(|line| line.contains(what)), "{what} in {told:?}");
+        }
+    }
+}
