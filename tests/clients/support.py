@@ -184,6 +184,8 @@ class Case(unittest.TestCase):
 
 MODELLED = {
     "DeveloperUserAlreadyRegisteredException",
+    "ExternalServiceException",
+    "InvalidIdentityPoolConfigurationException",
     "InvalidParameterException",
     "LimitExceededException",
     "NotAuthorizedException",
