@@ -23,7 +23,7 @@ use crate::tenants::AccessKey;
 use crate::tenants::remembered_key::RememberedKey;
 use crate::upstream::Upstream;
 
-/// The running broker. Only doors (`cli`, `http`, `cognito`) see it; rooms take what they need.
+/// The running broker. Only doors (`cli`, `http`, `aws_query`, `cognito`) see it; rooms take what they need.
 pub struct App {
     /// The configuration.
     pub config: Config,

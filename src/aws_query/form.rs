@@ -47,7 +47,9 @@ impl fmt::Display for Malformed {
             Self::Character => f.write_str("The request holds a control character."),
             Self::Nameless => f.write_str("The request holds a parameter without a name."),
             Self::Twice(name) => write!(f, "The parameter {name} is there twice."),
-            Self::Numbering(name) => write!(f, "The members of the list {name} must be numbered {name}.1, {name}.2, …"),
+            Self::Numbering(name) => {
+                write!(f, "The members of the list {name} must be numbered {name}.1, {name}.2, …")
+            }
             Self::NotAList(name) => write!(f, "The parameter {name} is a list: send {name}.member.1, …"),
             Self::NotANumber(name) => write!(f, "The parameter {name} must be a whole number."),
         }
@@ -285,7 +287,9 @@ mod tests {
 
     proptest! {
         #[test]
-        fn whatever_an_encoder_writes_is_read_back(pairs in proptest::collection::btree_map("[^\\p{C}]{1,8}", "[^\\p{C}]{0,8}", 0..8)) {
+        fn whatever_an_encoder_writes_is_read_back(
+            pairs in proptest::collection::btree_map("[^\\p{C}]{1,8}", "[^\\p{C}]{0,8}", 0..8)
+        ) {
             let body = form_urlencoded::Serializer::new(String::new()).extend_pairs(&pairs).finish();
             prop_assert_eq!(Form::parse(body.as_bytes()).unwrap().0, pairs);
         }

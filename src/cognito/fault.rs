@@ -96,20 +96,7 @@ impl From<Error> for Fault {
             Error::BodyIncomplete => Self::new("SerializationException", text::INCOMPLETE),
             Error::BodyEncoded => Self::new("SerializationException", text::ENCODED),
             Error::ForeignOrigin(origin) => Self::new("AccessDeniedException", text::foreign_origin(&origin)),
-            Error::Signature(refusal) => {
-                let exception = match refusal {
-                    Refusal::MissingToken => "MissingAuthenticationTokenException",
-                    Refusal::Incomplete { .. } => "IncompleteSignatureException",
-                    Refusal::UnknownKey => "UnrecognizedClientException",
-                    Refusal::ExpiredToken => "ExpiredTokenException",
-                    _ => "InvalidSignatureException",
-                };
-                Self::new(exception, refusal.to_string())
-            }
-            error @ (Error::OidcProviderNotFound(_) | Error::OidcProviderExists(_)) => {
-                // IAM's business: no operation of this API asks for one.
-                Self::internal(error)
-            }
+            Error::Signature(refusal) => refusal.into(),
             Error::PoolNotFound(id) => Self::new(NOT_FOUND, format!("IdentityPool '{id}' not found.")),
             Error::IdentityNotFound(id) => Self::new(NOT_FOUND, format!("Identity '{id}' not found.")),
             Error::DeveloperUserNotFound => Self::new(NOT_FOUND, "Developer user identifier not found."),
@@ -198,6 +185,9 @@ impl From<Error> for Fault {
             }
             error @ (Error::Contended
             | Error::Refused(_)
+            // IAM's business: no operation of this API asks for one.
+            | Error::OidcProviderNotFound(_)
+            | Error::OidcProviderExists(_)
             | Error::Sealed(_)
             | Error::CannotSign(_)
             | Error::IssuerChanged(_)
@@ -247,6 +237,19 @@ fn login_text(why: &InvalidLogin) -> String {
         }
         InvalidLogin::NotOwnToken => " Not a Cognito token.".to_owned(),
         InvalidLogin::UnfitTagClaim(claim) => format!(" The claim '{claim}' does not fit a principal tag."),
+    }
+}
+
+impl From<Refusal> for Fault {
+    fn from(refusal: Refusal) -> Self {
+        let exception = match refusal {
+            Refusal::MissingToken => "MissingAuthenticationTokenException",
+            Refusal::Incomplete { .. } => "IncompleteSignatureException",
+            Refusal::UnknownKey => "UnrecognizedClientException",
+            Refusal::ExpiredToken => "ExpiredTokenException",
+            _ => "InvalidSignatureException",
+        };
+        Self::new(exception, refusal.to_string())
     }
 }
 

@@ -4,19 +4,17 @@
 //! https to a host of the public network on an allowed port, by a name whose every address was checked, and to the
 //! address that was checked; no proxy, no redirect, and an answer of bounded size, time and form.
 
-use std::collections::HashMap;
 use std::error::Error as StdError;
-use std::net::{IpAddr, SocketAddr};
+use std::net::IpAddr;
 use std::time::Duration;
 
-use reqwest::dns::{Addrs, Name, Resolve, Resolving};
 use reqwest::header::{ACCEPT, ACCEPT_ENCODING, CACHE_CONTROL, CONTENT_ENCODING, CONTENT_TYPE, HeaderMap};
 use reqwest::{Certificate, Client, RequestBuilder, Response, Url, redirect};
 use serde_json::{Map, Value};
 
-use super::address;
 use super::issuer::NamedBy;
-use crate::config::{self, network, within};
+use super::resolver::{RefusedAddress, Resolver};
+use crate::config::{self, network};
 use crate::error::{Error, Result};
 use crate::json;
 
@@ -109,9 +107,9 @@ impl Fetcher {
             || [&config.user_pool_issuer, &config.user_pool_jwks, &config.token_introspection]
                 .iter()
                 .any(|template| !template.is_empty());
-        let admitted = config.allow_private_issuers.iter().filter_map(|text| network(text)).collect();
+        let admitted: Vec<_> = config.allow_private_issuers.iter().filter_map(|text| network(text)).collect();
         Ok(Self {
-            guarded: client(config, Some(admitted))?,
+            guarded: client(config, Some(&admitted))?,
             trusting: if names_urls { Some(client(config, None)?) } else { None },
             allow_ports: config.allow_ports.clone(),
         })
@@ -138,13 +136,13 @@ impl Fetcher {
     /// The client for a URL, if that may be fetched.
     fn admit(&self, url: &str, named_by: NamedBy) -> Result<(&Client, Url), Failure> {
         let parsed = plain_url(url)?;
-        match (named_by, &self.trusting) {
-            (NamedBy::Operator, Some(client)) => Ok((client, parsed)),
-            _ => {
-                check_url(&parsed, &self.allow_ports)?;
-                Ok((&self.guarded, parsed))
-            }
+        if named_by == NamedBy::Operator
+            && let Some(client) = &self.trusting
+        {
+            return Ok((client, parsed));
         }
+        check_url(&parsed, &self.allow_ports)?;
+        Ok((&self.guarded, parsed))
     }
 }
 
@@ -228,11 +226,10 @@ fn max_age(headers: &HeaderMap) -> Option<Duration> {
 
 /// A client that goes where a URL says and nowhere else. With `admitted`, only addresses of the public network and of
 /// these networks are connected to.
-fn client(config: &config::Upstream, admitted: Option<Vec<(IpAddr, u8)>>) -> Result<Client> {
+fn client(config: &config::Upstream, admitted: Option<&[(IpAddr, u8)]>) -> Result<Client> {
     let own = certificates(config)?;
     let build = |only_own: bool| {
         let guarded = admitted.is_some();
-        let hosts = config.hosts.iter().map(|(name, address)| (name.to_ascii_lowercase(), *address)).collect();
         let builder = Client::builder()
             .no_proxy()
             .redirect(redirect::Policy::none())
@@ -242,7 +239,7 @@ fn client(config: &config::Upstream, admitted: Option<Vec<(IpAddr, u8)>>) -> Res
             .timeout(config.fetch_timeout)
             .pool_max_idle_per_host(0)
             .user_agent(concat!("symbolon/", env!("CARGO_PKG_VERSION")))
-            .dns_resolver(Resolver { hosts, admitted: admitted.clone() });
+            .dns_resolver(Resolver::new(&config.hosts, admitted));
         let own = own.iter().cloned();
         if only_own { builder.tls_certs_only(own) } else { builder.tls_certs_merge(own) }.build()
     };
@@ -287,51 +284,6 @@ fn reasons(error: &dyn StdError) -> String {
         source = cause.source();
     }
     text
-}
-
-/// Names to addresses: the operator's first, then the system's, each of which must be admitted.
-struct Resolver {
-    hosts: HashMap<String, IpAddr>,
-    admitted: Option<Vec<(IpAddr, u8)>>,
-}
-
-/// A name that leads where no issuer is.
-#[derive(Debug, thiserror::Error)]
-#[error("{name} has the address {address}, which is {what}; upstream.allow_private_issuers could admit it")]
-struct RefusedAddress {
-    name: String,
-    address: IpAddr,
-    what: &'static str,
-}
-
-impl Resolve for Resolver {
-    fn resolve(&self, name: Name) -> Resolving {
-        let name = name.as_str().to_ascii_lowercase();
-        let given = self.hosts.get(&name).copied();
-        let admitted = self.admitted.clone();
-        Box::pin(async move {
-            if let Some(address) = given {
-                return Ok(Box::new(std::iter::once(SocketAddr::new(address, 0))) as Addrs);
-            }
-            let found: Vec<SocketAddr> = tokio::net::lookup_host((name.as_str(), 0)).await?.collect();
-            if let Some(admitted) = admitted {
-                check_addresses(&name, &found, &admitted)?;
-            }
-            Ok(Box::new(found.into_iter()) as Addrs)
-        })
-    }
-}
-
-/// One address that is not admitted refuses the name, since the others may be there to distract from it.
-fn check_addresses(name: &str, found: &[SocketAddr], admitted: &[(IpAddr, u8)]) -> Result<(), RefusedAddress> {
-    for address in found.iter().map(SocketAddr::ip) {
-        if let Some(what) = address::special(address)
-            && !admitted.iter().any(|network| within(*network, address))
-        {
-            return Err(RefusedAddress { name: name.to_owned(), address, what });
-        }
-    }
-    Ok(())
 }
 
 #[cfg(test)]
@@ -397,20 +349,6 @@ mod tests {
         assert_eq!(fetcher.admit(plain, NamedBy::Tenant).unwrap_err().result, "refused_url");
         let fetcher = Fetcher::new(&settings("")).unwrap();
         assert_eq!(fetcher.admit(plain, NamedBy::Operator).unwrap_err().result, "refused_url");
-    }
-
-    #[test]
-    fn one_special_address_refuses_a_name_unless_it_is_admitted() {
-        let at = |text: &str| SocketAddr::new(text.parse().unwrap(), 0);
-        let lan = [network("10.0.0.0/8").unwrap(), network("fd00::/8").unwrap()];
-        let ok = |found: &[SocketAddr], admitted: &[_]| check_addresses("idp.test", found, admitted).is_ok();
-        assert!(ok(&[at("1.1.1.1"), at("2606:4700::1")], &[]));
-        assert!(!ok(&[at("1.1.1.1"), at("10.0.0.1")], &[]));
-        assert!(ok(&[at("1.1.1.1"), at("10.0.0.1"), at("fd00::1")], &lan));
-        assert!(!ok(&[at("10.0.0.1"), at("127.0.0.1")], &lan));
-        assert!(!ok(&[at("::ffff:127.0.0.1")], &lan));
-        let error = check_addresses("idp.test", &[at("169.254.169.254")], &lan).unwrap_err().to_string();
-        assert!(error.contains("idp.test") && error.contains("169.254.169.254, which is link-local"), "{error}");
     }
 
     #[test]

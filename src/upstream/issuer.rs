@@ -178,7 +178,7 @@ mod tests {
         let issuer = Issuer::of(&user_pool(), &settings(template));
         assert_eq!(issuer.names, ["http://localhost:9229/eu-west-1/eu-west-1_AbC123"]);
         assert_eq!(issuer.keys, discovery(&issuer.names[0], NamedBy::Operator));
-        assert_eq!(Issuer::of(&open_id(USER_POOL), &settings(template)).names, [aws.clone()], "declared in IAM");
+        assert_eq!(Issuer::of(&open_id(USER_POOL), &settings(template)).names[0], aws, "declared in IAM");
 
         let issuer = Issuer::of(&user_pool(), &settings(r#"user_pool_jwks = "https://keys.test/{user_pool_id}""#));
         assert_eq!(issuer.names, [aws]);

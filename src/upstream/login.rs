@@ -48,3 +48,25 @@ impl VerifiedLogin {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_login_is_told_in_the_words_of_api_gateway() {
+        let login = |login_key: &str, kind| VerifiedLogin {
+            login_key: login_key.to_owned(),
+            audience: Audience { client_id: "client".to_owned(), kind },
+            subject: "ann".to_owned(),
+            claims: Map::new(),
+        };
+        let arn = "arn:aws:iam::123456789012:oidc-provider/idp.example.com/realm";
+        let provider = login("idp.example.com/realm", Kind::OpenIdConnect { arn: arn.to_owned() });
+        assert_eq!(provider.method(), format!("{arn}:OIDC:ann"));
+        let pool = "cognito-idp.us-east-1.amazonaws.com/us-east-1_abc";
+        let user_pool = login(pool, Kind::UserPool { server_side_token_check: false });
+        assert_eq!(user_pool.method(), format!("{pool}:CognitoSignIn:ann"));
+        assert_eq!(login("accounts.google.com", Kind::Social).method(), "accounts.google.com:client:ann");
+    }
+}

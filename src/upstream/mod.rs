@@ -7,7 +7,7 @@
 //! 2. [`token`]: the form of the token, and a header that leaves nothing open.
 //! 3. [`claims`]: issuer, times, user and client.
 //! 4. [`remembered`]: the issuer's keys, from memory or by way of [`discovery`], which asks for documents through
-//!    [`fetch`]; [`address`] says whom that may not connect to. [`key_set`]: the signature.
+//!    [`fetch`]; [`resolver`] and [`address`] say whom that may connect to. [`key_set`]: the signature.
 //! 5. [`introspection`]: for a user pool's client that wants it, whether the token is still honoured.
 //!
 //! What held is a [`VerifiedLogin`].
@@ -21,6 +21,7 @@ pub mod issuer;
 pub mod key_set;
 pub mod login;
 pub mod remembered;
+pub mod resolver;
 pub mod token;
 pub mod trust;
 
@@ -37,6 +38,7 @@ use self::token::Token;
 use crate::clock::Clock;
 use crate::config;
 use crate::error::{InvalidLogin, Result};
+use crate::ids::AccountId;
 
 pub use login::VerifiedLogin;
 pub use trust::{Audience, Kind, Trust};
@@ -54,7 +56,7 @@ pub struct Upstream {
 struct Candidate<'a> {
     text: &'a str,
     token: Token<'a>,
-    account_id: &'a crate::ids::AccountId,
+    account_id: &'a AccountId,
     issuer: Issuer,
     login: VerifiedLogin,
 }

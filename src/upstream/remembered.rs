@@ -42,7 +42,7 @@ struct Patience {
     stale_limit: Duration,
 }
 
-/// One issuer. Whoever fetches holds the flight; nobody waits for it who has what he needs.
+/// One issuer. Whoever fetches holds the flight; nobody waits for it without need.
 #[derive(Debug, Default)]
 struct Provider {
     known: Mutex<Known>,
@@ -189,7 +189,7 @@ mod tests {
     const PATIENCE: Patience = Patience {
         fetch_timeout: Duration::from_secs(5),
         cooldown: Duration::from_secs(30),
-        stale_limit: Duration::from_secs(86_400),
+        stale_limit: Duration::from_hours(24),
     };
 
     fn header(key_id: &str) -> Header {
@@ -197,12 +197,12 @@ mod tests {
     }
 
     /// An answer with one key of this id.
-    fn published(key_id: &str, max_age: Option<u64>) -> Result<Published, Failure> {
+    fn published(key_id: &str, max_age: Option<u64>) -> Published {
         // 2,048 bits: 342 characters for 256 bytes.
         let jwk = json!({ "kty": "RSA", "kid": key_id, "n": "_".repeat(341) + "w", "e": "AQAB" });
         let keys = KeySet::read(json!({ "keys": [jwk] }).as_object().unwrap()).unwrap();
         assert!(keys.knows(&header(key_id)));
-        Ok(Published { keys, max_age: max_age.map(Duration::from_secs) })
+        Published { keys, max_age: max_age.map(Duration::from_secs) }
     }
 
     /// What is to be done at a second, for a token of a key: `use`, `fetch` or `give up`.
@@ -226,7 +226,7 @@ mod tests {
         for (max_age, freshness) in
             [(None, 3600), (Some(7200), 7200), (Some(0), 300), (Some(299), 300), (Some(u64::MAX), 86_400)]
         {
-            let known = settled(100, published("a", max_age));
+            let known = settled(100, Ok(published("a", max_age)));
             assert_eq!(step(&known, 100, "a"), "use");
             assert_eq!(step(&known, 99 + freshness, "a"), "use", "{max_age:?}");
             assert_eq!(step(&known, 100 + freshness, "a"), "fetch", "{max_age:?}");
@@ -235,13 +235,13 @@ mod tests {
 
     #[test]
     fn an_unknown_key_causes_one_fetch_in_a_cooldown() {
-        let mut known = settled(100, published("a", None));
+        let mut known = settled(100, Ok(published("a", None)));
         assert_eq!(step(&known, 129, "b"), "use", "the keys there are, which do not verify it");
         assert_eq!(step(&known, 130, "b"), "fetch");
-        known.settle(published("a", None), Duration::from_secs(130));
+        known.settle(Ok(published("a", None)), Duration::from_secs(130));
         assert_eq!(step(&known, 159, "c"), "use");
         assert_eq!(step(&known, 160, "c"), "fetch");
-        known.settle(published("c", None), Duration::from_secs(160));
+        known.settle(Ok(published("c", None)), Duration::from_secs(160));
         assert_eq!(step(&known, 161, "c"), "use");
         assert!(!known.kept.as_ref().unwrap().keys.knows(&header("a")), "what its issuer took back is gone");
     }
@@ -255,14 +255,14 @@ mod tests {
 
     #[test]
     fn the_last_keys_serve_a_while_if_their_issuer_does_not_answer() {
-        let mut known = settled(0, published("a", None));
+        let mut known = settled(0, Ok(published("a", None)));
         known.settle(Err(Failure::timeout()), Duration::from_secs(5000));
         assert_eq!(step(&known, 5001, "a"), "use");
-        known.settle(Err(Failure::timeout()), Duration::from_secs(86_400));
+        known.settle(Err(Failure::timeout()), Duration::from_hours(24));
         assert_eq!(step(&known, 86_400, "a"), "use");
         assert_eq!(step(&known, 86_401, "a"), "give up");
         assert_eq!(step(&known, 86_430, "a"), "fetch");
-        known.settle(published("a", None), Duration::from_secs(86_430));
+        known.settle(Ok(published("a", None)), Duration::from_secs(86_430));
         assert_eq!(step(&known, 86_431, "a"), "use");
         assert_eq!(known.failure, None);
     }

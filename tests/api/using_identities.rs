@@ -153,6 +153,24 @@ async fn the_classic_flow_can_be_switched_off_and_then_only_the_enhanced_one_is_
 }
 
 #[tokio::test]
+async fn role_mappings_close_the_classic_flow() {
+    let at = federation().await;
+    let (guest, role) = (at.guest().await, "arn:aws:iam::123456789012:role/a");
+    let mapping = json!({ "Type": "Token", "AmbiguousRoleResolution": "Deny" });
+    for (mappings, admitted) in [(json!({ at.key("a"): mapping }), false), (json!({}), true)] {
+        let body = json!({ "IdentityPoolId": at.pool, "Roles": { "authenticated": role }, "RoleMappings": mappings });
+        at.developer.call("SetIdentityPoolRoles", body).await.ok();
+        let answer = at.visitor.call("GetOpenIdToken", json!({ "IdentityId": guest })).await;
+        if admitted {
+            answer.ok();
+        } else {
+            let text = "Basic (classic) flow is not supported with RoleMappings, please use enhanced flow.";
+            answer.refused("InvalidParameterException", text);
+        }
+    }
+}
+
+#[tokio::test]
 async fn credentials_wait_for_a_role_once_everything_else_is_right() {
     let at = federation().await;
     let (guest, ann) = (at.guest().await, at.id(&["a:ann"]).await);

@@ -92,6 +92,31 @@ fn config_check_lists_every_problem_at_once() {
 }
 
 #[test]
+fn config_check_reads_the_certificates_and_tells_what_switches_open() {
+    let mut stage = Stage::empty();
+    let text = "[upstream]\nallow_ports = [8443]\nallow_http_issuers = ['http://127.0.0.1:9000/realm']\n\
+                hosts = { 'idp.example.test' = '127.0.0.1' }\n";
+    let file = stage.file("symbolon.toml", 0o644, text);
+    stage.set("SYMBOLON_CONFIG", file.to_str().unwrap());
+    let done = stage.run(&["config", "check"]);
+    assert_eq!((done.code, done.stdout.as_str()), (0, "ok\n"));
+    for opened in ["port 8443", "http://127.0.0.1:9000/realm", "idp.example.test is taken to be at 127.0.0.1"] {
+        assert!(done.stderr.contains(opened), "{opened}: {}", done.stderr);
+    }
+    assert!(stage.ok(&["config", "show"]).contains("idp.example.test"));
+
+    let empty = stage.file("ca.pem", 0o644, "no certificate");
+    for bad in [empty.to_str().unwrap(), "/nowhere/ca.pem"] {
+        stage.set("SYMBOLON__UPSTREAM__CA_FILE", bad);
+        let told = stage.fails(3, &["config", "check"]);
+        assert!(told.contains("upstream.ca_file") && told.contains(bad) && told.contains("in PEM"), "{told}");
+    }
+    stage.unset("SYMBOLON__UPSTREAM__CA_FILE");
+    stage.set("SYMBOLON__UPSTREAM__FETCH_TIMEOUT", "0");
+    assert!(stage.fails(3, &["config", "check"]).contains("upstream.fetch_timeout: must be at least 1 second"));
+}
+
+#[test]
 fn a_master_key_file_that_others_can_read_is_refused() {
     let mut stage = Stage::migrated();
     stage.unset("SYMBOLON_MASTER_KEY");

@@ -1,38 +1,45 @@
 //! What is fetched of an issuer, and what of its answers is taken.
 
+use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use futures_util::future::join_all;
 use serde_json::json;
 use symbolon::clock::Clock;
+use symbolon::upstream::{Upstream, VerifiedLogin};
 
 use crate::issuer::minting::Key;
 use crate::issuer::{DISCOVERY, Fault, Issuer, KEYS};
 use crate::stage::{self, CLIENT, NOW, outcome};
 
-/// An upstream that has `issuer` for an issuer without TLS, and waits no longer than a second.
-fn trusting(issuer: &Issuer) -> symbolon::upstream::Upstream {
-    stage::upstream(&format!("allow_http_issuers = ['{}']\nfetch_timeout = 1\nconnect_timeout = 1", issuer.url())).0
+/// An upstream that has these for issuers without TLS, and waits no longer than a second.
+fn trusting(issuers: &[Issuer]) -> Upstream {
+    let urls: Vec<_> = issuers.iter().map(|issuer| format!("'{}'", issuer.url())).collect();
+    stage::upstream(&format!("allow_http_issuers = [{}]\nfetch_timeout = 1\nconnect_timeout = 1", urls.join(", "))).0
 }
 
-/// What becomes of a proper login at an issuer that has these faults.
-async fn login_with(path: &str, fault: Fault) -> String {
-    let issuer = Issuer::start().await;
-    // The issuer's own URL is only known now.
-    let fault = match fault {
-        Fault::Altered(members) => {
-            Fault::Altered(serde_json::from_str(&members.to_string().replace("{url}", issuer.url())).unwrap())
-        }
-        fault => fault,
-    };
-    issuer.misbehave(path, fault);
+async fn login(upstream: &Upstream, issuer: &Issuer) -> String {
     let token = issuer.token_with(&issuer.claims_at(NOW, "user", CLIENT));
-    let (upstream, trust) = (trusting(&issuer), stage::declared(issuer.login_key()));
-    let verified = stage::verify(&upstream, &trust, &token);
-    // Whatever the issuer does, its fault is known within two fetches.
-    let result = tokio::time::timeout(Duration::from_secs(5), verified).await;
-    assert!(issuer.hits() <= 2, "{} requests", issuer.hits());
-    result.map_or("nothing, for five seconds".to_owned(), |result| outcome(&result))
+    outcome(&stage::verify(upstream, &stage::declared(issuer.login_key()), &token).await)
+}
+
+/// What becomes of proper logins, each at an issuer of its own that has this fault on this path.
+async fn logins_with(faults: &[(String, &str, Fault)]) -> Vec<(String, String)> {
+    let issuers = join_all(faults.iter().map(|_| Issuer::start())).await;
+    for (issuer, (_, path, fault)) in issuers.iter().zip(faults) {
+        let fault = match fault {
+            // Which URL it has, is only known now.
+            Fault::Altered(members) => {
+                Fault::Altered(serde_json::from_str(&members.to_string().replace("{url}", issuer.url())).unwrap())
+            }
+            fault => fault.clone(),
+        };
+        issuer.misbehave(path, fault);
+    }
+    let upstream = trusting(&issuers);
+    let outcomes = join_all(issuers.iter().map(|issuer| login(&upstream, issuer))).await;
+    assert!(issuers.iter().all(|issuer| issuer.hits() <= 2), "more than a document and its keys");
+    faults.iter().map(|(name, ..)| name.clone()).zip(outcomes).collect()
 }
 
 #[tokio::test]
@@ -90,11 +97,11 @@ async fn an_issuer_that_answers_badly_is_not_believed() {
     ] {
         cases.push((format!("{KEYS}: {name}"), KEYS, Fault::Altered(members)));
     }
-    let outcomes =
-        join_all(cases.iter().map(async |(name, path, fault)| (name, login_with(path, fault.clone()).await)));
-    let wrong: Vec<_> = outcomes.await.into_iter().filter(|(_, came)| came != "Upstream").collect();
+    let begun = Instant::now();
+    let wrong: Vec<_> = logins_with(&cases).await.into_iter().filter(|(_, came)| came != "Upstream").collect();
     assert!(wrong.is_empty(), "{wrong:#?}");
     assert_eq!(elsewhere.connections(), 0, "another host was asked");
+    assert!(begun.elapsed() < Duration::from_secs(10), "somebody was waited for, for {:?}", begun.elapsed());
 }
 
 #[tokio::test]
@@ -108,7 +115,7 @@ async fn an_issuer_that_answers_oddly_but_rightly_is_believed() {
         unnamed.as_object_mut().unwrap().remove(member);
     }
     let twins = [Key::p256("first").jwk(), signing.clone()];
-    for (name, path, fault) in [
+    let cases = [
         ("a body of just 256 KiB", DISCOVERY, Fault::Padded(256 * 1024)),
         ("keys in just 256 KiB", KEYS, Fault::Padded(256 * 1024)),
         ("members that nobody knows", DISCOVERY, Fault::Altered(json!({"x": {"y": [1, null]}}))),
@@ -117,19 +124,19 @@ async fn an_issuer_that_answers_oddly_but_rightly_is_believed() {
         ("two keys of one kid, of different kinds", KEYS, Fault::Altered(json!({"keys": twins}))),
         ("keys that nobody can use", KEYS, Fault::Altered(json!({"keys": [{"kty": "AKP"}, {}, 1, signing]}))),
         ("an answer that takes its time", DISCOVERY, Fault::Late(Duration::from_millis(200))),
-    ] {
-        assert_eq!(login_with(path, fault).await, "accepted", "{name}");
-    }
+    ];
+    let cases = cases.map(|(name, path, fault)| (name.to_owned(), path, fault));
+    let wrong: Vec<_> = logins_with(&cases).await.into_iter().filter(|(_, came)| came != "accepted").collect();
+    assert!(wrong.is_empty(), "{wrong:#?}");
 }
 
 #[tokio::test]
 async fn slow_issuers_have_the_whole_of_a_fetch_and_no_more() {
     let issuer = Issuer::start().await;
     issuer.misbehave(DISCOVERY, Fault::Slow);
-    let token = issuer.token_with(&issuer.claims_at(NOW, "user", CLIENT));
+    let upstream = trusting(std::slice::from_ref(&issuer));
     let begun = Instant::now();
-    let result = stage::verify(&trusting(&issuer), &stage::declared(issuer.login_key()), &token).await;
-    assert_eq!(outcome(&result), "Upstream");
+    assert_eq!(login(&upstream, &issuer).await, "Upstream");
     // Each byte comes in time; all of them would take half a minute.
     let took = begun.elapsed();
     assert!((Duration::from_millis(900)..Duration::from_secs(3)).contains(&took), "{took:?}");
@@ -139,27 +146,32 @@ async fn slow_issuers_have_the_whole_of_a_fetch_and_no_more() {
 async fn no_more_is_said_to_an_issuer_than_it_must_know() {
     let issuer = Issuer::start().await;
     let token = issuer.token_with(&issuer.claims_at(NOW, "user", CLIENT));
-    stage::verify(&trusting(&issuer), &stage::declared(issuer.login_key()), &token).await.unwrap();
+    let upstream = trusting(std::slice::from_ref(&issuer));
+    stage::verify(&upstream, &stage::declared(issuer.login_key()), &token).await.unwrap();
     let asked = issuer.asked_with();
     assert_eq!(asked.len(), 2);
     for (path, headers) in asked {
         for (name, value) in headers {
-            assert!(["host", "accept", "user-agent"].contains(&name.as_str()), "{path} was asked with {name}: {value}");
+            let known = ["host", "accept", "accept-encoding", "user-agent"].contains(&name.as_str());
+            assert!(known, "{path} was asked with {name}: {value}");
+            assert!(name != "accept-encoding" || value == "identity", "{value}");
             assert!(!value.contains(&token));
         }
     }
 }
 
 #[tokio::test]
-async fn a_login_of_an_unreachable_issuer_is_an_outage_and_not_a_refusal() {
-    let issuer = Issuer::start().await;
-    let (url, key) = (issuer.url().to_owned(), issuer.login_key().to_owned());
-    let token = issuer.token_with(&issuer.claims_at(NOW, "user", CLIENT));
-    let upstream = trusting(&issuer);
-    drop(issuer);
-    tokio::time::sleep(Duration::from_millis(10)).await;
-    let error = stage::verify(&upstream, &stage::declared(&key), &token).await.unwrap_err();
-    assert_eq!(outcome::<()>(&Err(error)), "Upstream", "{url}");
+async fn an_issuer_that_cannot_be_reached_is_an_outage_and_not_a_refusal() {
+    // A port that was just let go of: nobody listens there.
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap();
+    drop(listener);
+    let (upstream, _) = stage::upstream(&format!("allow_http_issuers = ['http://{address}']"));
+    let claims =
+        json!({"iss": format!("http://{address}"), "sub": "user", "aud": CLIENT, "iat": NOW, "exp": NOW + 600});
+    let token = Key::rsa(0, "first", "RS256").token(&claims);
+    let result = stage::verify(&upstream, &stage::declared(&address.to_string()), &token).await;
+    assert_eq!(outcome(&result), "Upstream");
 }
 
 #[tokio::test]
@@ -183,22 +195,21 @@ async fn an_issuer_may_end_in_a_slash() {
 #[tokio::test]
 async fn logins_are_verified_together_and_come_back_in_their_order() {
     let issuers = join_all([(); 3].map(|()| Issuer::start())).await;
-    let urls: Vec<_> = issuers.iter().map(|issuer| format!("'{}'", issuer.url())).collect();
-    let upstream = || stage::upstream(&format!("allow_http_issuers = [{}]", urls.join(", "))).0;
-    let login = |issuer: &Issuer, sub: &str| {
+    let upstream = trusting(&issuers);
+    let login_of = |issuer: &Issuer, sub: &str| {
         (stage::declared(issuer.login_key()), issuer.token_with(&issuer.claims_at(NOW, sub, CLIENT)))
     };
-    let logins = vec![login(&issuers[2], "c"), login(&issuers[0], "a"), login(&issuers[1], "b")];
-    let verified = upstream().verify(logins.clone()).await.unwrap();
-    assert_eq!(verified.iter().map(|login| login.subject()).collect::<Vec<_>>(), ["c", "a", "b"]);
+    let logins = vec![login_of(&issuers[2], "c"), login_of(&issuers[0], "a"), login_of(&issuers[1], "b")];
+    let verified = upstream.verify(logins.clone()).await.unwrap();
+    assert_eq!(verified.iter().map(VerifiedLogin::subject).collect::<Vec<_>>(), ["c", "a", "b"]);
     assert_eq!(verified[0].claims()["sub"], "c");
     let arn = format!("arn:aws:iam::{}:oidc-provider/{}", stage::TENANT, issuers[2].login_key());
     assert_eq!(verified[0].method(), format!("{arn}:OIDC:c"));
 
     let mut one_bad = logins.clone();
     one_bad[2].1.push('A');
-    assert!(upstream().verify(one_bad).await.is_err(), "all hold, or none counts");
-    let none = upstream().verify(Vec::new()).await.unwrap();
+    assert!(upstream.verify(one_bad).await.is_err(), "all hold, or none counts");
+    let none = upstream.verify(Vec::new()).await.unwrap();
     assert!(none.is_empty());
 }
 
@@ -209,4 +220,84 @@ async fn by_the_machines_own_clock_a_fresh_token_holds() {
     let upstream = stage::built(&config, Clock::System);
     let token = issuer.token("user", CLIENT);
     stage::verify(&upstream, &stage::declared(issuer.login_key()), &token).await.unwrap();
+}
+
+#[tokio::test]
+async fn the_keys_of_user_pools_are_where_the_operator_says() {
+    let issuer = Issuer::start().await;
+    let lines = format!("user_pool_jwks = '{}/{{region}}/{{user_pool_id}}{KEYS}'", issuer.url());
+    let (upstream, _) = stage::upstream(&lines);
+    let pool = "us-east-1_Ab3dEf9hJ";
+    let iss = format!("https://cognito-idp.us-east-1.amazonaws.com/{pool}");
+    let claims = json!({"iss": iss, "sub": "user", "aud": CLIENT, "iat": NOW, "exp": NOW + 600, "token_use": "id"});
+    let verified = stage::verify(&upstream, &stage::user_pool(pool, false), &issuer.token_with(&claims)).await.unwrap();
+    assert_eq!(verified.method(), format!("cognito-idp.us-east-1.amazonaws.com/{pool}:CognitoSignIn:user"));
+    assert_eq!((issuer.hits(), issuer.hits_of(&format!("/us-east-1/{pool}{KEYS}"))), (1, 1));
+}
+
+/// An `iss` that is good enough to ask Google for its keys is told from another one by what happens then: nothing
+/// answers where this test has Google.
+#[tokio::test]
+async fn google_has_two_names_and_no_third() {
+    let google = "accounts.google.com";
+    let (upstream, _) = stage::upstream("hosts = { 'accounts.google.com' = '127.0.0.1' }");
+    for (iss, expected) in [
+        ("https://accounts.google.com", "Upstream"),
+        ("accounts.google.com", "Upstream"),
+        ("https://accounts.google.com/", "Issuer"),
+        ("http://accounts.google.com", "Issuer"),
+        ("https://accounts.google.com.attacker.example", "Issuer"),
+        ("https://accounts.google.co", "Issuer"),
+        ("google.com", "Issuer"),
+    ] {
+        let claims = json!({"iss": iss, "sub": "user", "aud": CLIENT, "iat": NOW, "exp": NOW + 600});
+        let token = Key::rsa(0, "first", "RS256").token(&claims);
+        assert_eq!(outcome(&stage::verify(&upstream, &stage::social(google), &token).await), expected, "{iss}");
+    }
+    // Only Google's own login key has them.
+    let issuer = Issuer::start().await;
+    let mut claims = issuer.claims_at(NOW, "user", CLIENT);
+    claims["iss"] = json!(issuer.login_key());
+    let upstream = trusting(std::slice::from_ref(&issuer));
+    let result = stage::verify(&upstream, &stage::declared(issuer.login_key()), &issuer.token_with(&claims)).await;
+    assert_eq!(outcome(&result), "Issuer");
+}
+
+/// What is written to the log.
+#[derive(Clone, Default)]
+struct Log(Arc<Mutex<Vec<u8>>>);
+
+impl std::io::Write for Log {
+    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+        self.0.lock().unwrap().write(bytes)
+    }
+
+    fn flush(&mut self) -> std::io::Result<()> {
+        Ok(())
+    }
+}
+
+#[tokio::test]
+async fn a_failed_fetch_is_told_in_the_log_and_no_token_ever_is() {
+    let log = Log::default();
+    let writer = log.clone();
+    let subscriber = tracing_subscriber::fmt().with_max_level(tracing::Level::TRACE).with_ansi(false);
+    // For this thread, on which this runtime does everything.
+    let guard = tracing::subscriber::set_default(subscriber.with_writer(move || writer.clone()).finish());
+    let issuer = Issuer::start().await;
+    let upstream = trusting(std::slice::from_ref(&issuer));
+    let trust = stage::declared(issuer.login_key());
+    let token = issuer.token_with(&issuer.claims_at(NOW, "who-logs-in", CLIENT));
+    issuer.misbehave(KEYS, Fault::Status(500));
+    assert_eq!(outcome(&stage::verify(&upstream, &trust, &token).await), "Upstream");
+    let forged = format!("{}A", &token[..token.len() - 1]);
+    assert!(stage::verify(&upstream, &trust, &forged).await.is_err());
+    drop(guard);
+    let log = String::from_utf8(log.0.lock().unwrap().clone()).unwrap();
+    let told = log.lines().find(|line| line.contains("WARN symbolon")).unwrap();
+    assert!(told.contains(issuer.login_key()) && told.contains("500"), "{told}");
+    assert_eq!(log.lines().filter(|line| line.contains("WARN symbolon")).count(), 1, "one line for one fetch");
+    for secret in token.split('.').chain(["who-logs-in"]) {
+        assert!(!log.contains(secret), "the log shows a part of the token");
+    }
 }

@@ -369,7 +369,7 @@ async fn faulty(fault: Fault, document: Option<Value>) -> Answer {
             answer.headers_mut().insert(LOCATION, HeaderValue::from_str(&to).unwrap());
             answer
         }
-        Fault::Padded(to) => whole(StatusCode::OK, format!("{text:to$}")),
+        Fault::Padded(to) => whole(StatusCode::OK, text.clone() + &" ".repeat(to - text.len())),
         Fault::Endless => streamed(stream::repeat_with(|| vec![b' '; 8192])),
         Fault::Slow => streamed(stream::unfold(text.into_bytes().into_iter(), async |mut bytes| {
             let byte = bytes.next()?;

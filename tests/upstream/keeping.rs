@@ -7,20 +7,22 @@ use futures_util::future::join_all;
 use serde_json::Value;
 use symbolon::clock::FixedClock;
 use symbolon::upstream::{Trust, Upstream};
+use tokio::task::JoinSet;
 
 use crate::issuer::minting::Key;
 use crate::issuer::{DISCOVERY, Fault, Issuer, KEYS};
 use crate::stage::{self, CLIENT, NOW, outcome};
 
-const COOLDOWN: Duration = Duration::from_secs(30);
-const DAY: Duration = Duration::from_secs(86_400);
+/// In seconds, as the defaults have it.
+const COOLDOWN: u64 = 30;
+const DAY: u64 = 86_400;
 
 /// An issuer, a broker's upstream that trusts it, and the clock of both.
 struct Scene {
     issuer: Issuer,
     upstream: Arc<Upstream>,
     hands: Arc<FixedClock>,
-    passed: Duration,
+    passed: u64,
 }
 
 impl Scene {
@@ -28,20 +30,25 @@ impl Scene {
         let issuer = Issuer::start().await;
         let lines = format!("allow_http_issuers = ['{}']\nfetch_timeout = 2", issuer.url());
         let (upstream, hands) = stage::upstream(&lines);
-        Self { issuer, upstream: Arc::new(upstream), hands, passed: Duration::ZERO }
+        Self { issuer, upstream: Arc::new(upstream), hands, passed: 0 }
     }
 
-    fn advance(&mut self, by: Duration) {
-        self.hands.advance(by);
-        self.passed += by;
+    /// Lets so many seconds pass.
+    fn advance(&mut self, seconds: u64) {
+        self.hands.advance(Duration::from_secs(seconds));
+        self.passed += seconds;
     }
 
     fn claims(&self) -> Value {
-        self.issuer.claims_at(NOW + i64::try_from(self.passed.as_secs()).unwrap(), "user", CLIENT)
+        self.issuer.claims_at(NOW + i64::try_from(self.passed).unwrap(), "user", CLIENT)
     }
 
     fn trust(&self) -> Trust {
         stage::declared(self.issuer.login_key())
+    }
+
+    fn token(&self) -> String {
+        self.issuer.token_with(&self.claims())
     }
 
     async fn login_by(&self, key: &Key) -> String {
@@ -62,11 +69,16 @@ impl Scene {
     }
 }
 
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
 async fn callers_who_come_at_once_share_one_fetch() {
     let scene = Scene::new().await;
     scene.issuer.misbehave(DISCOVERY, Fault::Late(Duration::from_millis(100)));
-    let outcomes = join_all((0..50).map(|_| scene.login())).await;
+    let mut callers = JoinSet::new();
+    for _ in 0..50 {
+        let (upstream, trust, token) = (Arc::clone(&scene.upstream), scene.trust(), scene.token());
+        callers.spawn(async move { outcome(&stage::verify(&upstream, &trust, &token).await) });
+    }
+    let outcomes = callers.join_all().await;
     assert!(outcomes.iter().all(|came| came == "accepted"), "{outcomes:?}");
     assert_eq!((scene.issuer.hits_of(DISCOVERY), scene.issuer.hits_of(KEYS)), (1, 1));
     assert_eq!(scene.login().await, "accepted");
@@ -86,7 +98,7 @@ async fn callers_who_come_at_once_share_one_failure() {
 async fn a_caller_who_goes_away_takes_nothing_from_the_others() {
     let scene = Scene::new().await;
     scene.issuer.misbehave(DISCOVERY, Fault::Late(Duration::from_millis(300)));
-    let token = scene.issuer.key().token(&scene.claims());
+    let token = scene.token();
     let (upstream, trust) = (Arc::clone(&scene.upstream), scene.trust());
     let first = tokio::spawn(async move { stage::verify(&upstream, &trust, &token).await });
     while scene.issuer.hits() == 0 {
@@ -134,7 +146,7 @@ async fn unknown_keys_cause_one_look_in_a_cooldown_whoever_asks() {
         assert!(outcomes.iter().all(|came| came == "Signature"), "{outcomes:?}");
         assert_eq!(scene.fetches(), 1 + round, "in round {round}");
     }
-    scene.advance(COOLDOWN - Duration::from_secs(1));
+    scene.advance(COOLDOWN - 1);
     assert_eq!(scene.login_by_a_stranger("too early").await, "Signature");
     assert_eq!(scene.login().await, "accepted");
     assert_eq!(scene.fetches(), 4);
@@ -193,7 +205,7 @@ async fn a_removed_key_is_gone_within_a_day_even_if_nobody_comes_with_another() 
     assert_eq!(scene.login().await, "accepted");
     scene.issuer.rotate();
     scene.issuer.remove_key(&old.kid);
-    scene.advance(DAY + Duration::from_secs(1));
+    scene.advance(DAY + 1);
     assert_eq!(scene.login_by(&old).await, "Signature");
 }
 
@@ -212,10 +224,10 @@ async fn keys_are_kept_for_as_long_as_their_issuer_says_within_bounds() {
         let mut scene = Scene::new().await;
         scene.issuer.set_cache_control(says);
         assert_eq!(scene.login().await, "accepted");
-        scene.advance(Duration::from_secs(kept));
+        scene.advance(kept);
         assert_eq!(scene.login().await, "accepted");
         assert_eq!(scene.fetches(), 1, "{says}, after {kept} s");
-        scene.advance(Duration::from_secs(lost - kept));
+        scene.advance(lost - kept);
         assert_eq!(scene.login().await, "accepted");
         // A look may be taken behind the back of whoever came.
         for _ in 0..200 {
@@ -233,10 +245,10 @@ async fn the_last_good_keys_serve_for_a_day_of_an_outage() {
     let mut scene = Scene::new().await;
     assert_eq!(scene.login().await, "accepted");
     scene.issuer.misbehave("", Fault::Status(503));
-    scene.advance(DAY - Duration::from_secs(60));
+    scene.advance(DAY - 60);
     assert_eq!(scene.login().await, "accepted", "stale, but not too stale");
     assert_eq!(scene.login_by_a_stranger("x").await, "Signature", "by the keys there are");
-    scene.advance(Duration::from_secs(120));
+    scene.advance(120);
     assert_eq!(scene.login().await, "Upstream", "too stale");
     scene.issuer.behave();
     scene.advance(COOLDOWN);
@@ -275,7 +287,7 @@ async fn a_bad_answer_does_not_drive_out_the_good_keys() {
 #[tokio::test]
 async fn tenants_share_nothing() {
     let scene = Scene::new().await;
-    let token = scene.issuer.key().token(&scene.claims());
+    let token = scene.token();
     for (tenant, fetches) in [("000000000001", 1), ("000000000002", 2), ("000000000001", 2), ("000000000002", 2)] {
         let trust = stage::declared_by(tenant, scene.issuer.login_key());
         stage::verify(&scene.upstream, &trust, &token).await.unwrap();
@@ -289,12 +301,12 @@ async fn one_tenants_strangers_do_not_use_up_anothers_look() {
     let login_key = scene.issuer.login_key().to_owned();
     let tenants = ["000000000001", "000000000002"].map(|tenant| stage::declared_by(tenant, &login_key));
     for tenant in &tenants {
-        stage::verify(&scene.upstream, tenant, &scene.issuer.key().token(&scene.claims())).await.unwrap();
+        stage::verify(&scene.upstream, tenant, &scene.token()).await.unwrap();
     }
     scene.advance(COOLDOWN);
     assert_eq!(scene.login_by_a_stranger("x").await, "Signature");
     scene.issuer.rotate();
-    let token = scene.issuer.key().token(&scene.claims());
+    let token = scene.token();
     assert_eq!(outcome(&stage::verify(&scene.upstream, &tenants[0], &token).await), "Signature", "used up");
     assert_eq!(outcome(&stage::verify(&scene.upstream, &tenants[1], &token).await), "accepted");
 }
@@ -308,7 +320,7 @@ async fn a_slow_issuer_holds_up_no_other() {
     let (slow_trust, slow_token) =
         (stage::declared(slow.login_key()), slow.token_with(&slow.claims_at(NOW, "u", CLIENT)));
     let trust = scene.trust();
-    let token = scene.issuer.key().token(&scene.claims());
+    let token = scene.token();
     tokio::select! {
         _ = stage::verify(&upstream, &slow_trust, &slow_token) => panic!("it hangs"),
         verified = async {

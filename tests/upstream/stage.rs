@@ -30,7 +30,7 @@ pub fn upstream(lines: &str) -> (Upstream, Arc<FixedClock>) {
 
 /// An upstream on this clock.
 pub fn built(config: &config::Upstream, clock: Clock) -> Upstream {
-    Upstream::new(config, clock)
+    Upstream::new(config, clock).unwrap()
 }
 
 /// A provider declared in IAM, with [`CLIENT`].

@@ -293,6 +293,7 @@ fn banner(folder: &Folder, listeners: &Listeners, issuer: &str) -> Result<(), Fa
         "\nSymbolon {version} (dev): an Amazon Cognito Identity endpoint of your own.
 
   endpoint   {endpoint}    any region; access key test, secret test (or any 12-digit account number)
+             also for IAM's OpenID Connect providers
   issuer     {issuer}/.well-known/openid-configuration{elsewhere}
   admin      http://{admin}/readyz, /metrics
   settings   . {env}
