@@ -149,6 +149,9 @@ async fn a_provider_that_another_tenant_has_declared_does_not_serve_ones_own_poo
     let pool = pool_of(arn(developer.account.as_str(), "a")).await;
     let text = "Invalid login token. Incorrect token audience.";
     get_id(&pool, "a", CLIENT).await.refused("NotAuthorizedException", text);
+    // Nor is one's own provider meant by the foreign account's ARN.
+    let answer = get_id(&pool_of(arn(stranger.account.as_str(), "a")).await, "a", "our-client").await;
+    assert_eq!(essence(&answer, "no id"), essence(&expected, "no id"));
     assert_eq!(at.issuer.hits(), 0, "nobody was asked");
     get_id(&pool, "a", "our-client").await.ok();
 }

@@ -42,10 +42,8 @@ fn questions(of: &Home) -> Vec<(&'static str, [Value; 2])> {
 
 async fn ask(at: &Federation, operation: &str, body: Value) -> String {
     let is_public = [OF_ANYONES_POOLS, OF_ANYONES_IDENTITIES].into_iter().flatten().any(|(name, _)| *name == operation);
-    let answer = match is_public {
-        true => at.visitor.call(operation, body).await,
-        false => at.developer.call(operation, body).await,
-    };
+    let answer =
+        if is_public { at.visitor.call(operation, body).await } else { at.developer.call(operation, body).await };
     answer.exception().to_owned()
 }
 

@@ -15,6 +15,9 @@ pub struct Named<'a> {
 /// An input that names something.
 pub type Question = fn(&Named<'_>) -> Value;
 
+/// An input that names a resource.
+pub type OfArn = fn(arn: &str) -> Value;
+
 /// Every signed operation that names a pool.
 pub const OF_POOLS: &[(&str, Question)] = &[
     ("DescribeIdentityPool", |of| json!({ "IdentityPoolId": of.pool })),
@@ -84,7 +87,7 @@ pub const OF_IDENTITIES: &[(&str, Question)] = &[
 pub const WITHOUT_POOL: usize = 2;
 
 /// Every signed operation that names a resource, by its ARN.
-pub const OF_RESOURCES: &[(&str, fn(arn: &str) -> Value)] = &[
+pub const OF_RESOURCES: &[(&str, OfArn)] = &[
     ("TagResource", |arn| json!({ "ResourceArn": arn, "Tags": { "taken": "over" } })),
     ("UntagResource", |arn| json!({ "ResourceArn": arn, "TagKeys": ["of"] })),
     ("ListTagsForResource", |arn| json!({ "ResourceArn": arn })),

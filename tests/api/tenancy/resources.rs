@@ -6,6 +6,14 @@ use super::{elsewhere, essence, ill_formed, no_pool};
 use crate::client::{ABROAD, HOME};
 use crate::federation::federation;
 
+/// What is no pool's ARN, with the id of a pool in it.
+const NO_ARNS: [fn(pool: &str) -> String; 4] = [
+    ToString::to_string,
+    |pool| arn(HOME, "", pool).replace("identitypool", "userpool"),
+    |pool| arn(HOME, "", pool).replace("arn:aws:", "arn:other:"),
+    |pool| arn(HOME, "", pool).replace("cognito-identity", "cognito-idp"),
+];
+
 #[tokio::test]
 async fn a_foreign_resource_is_as_one_that_does_not_exist_and_nothing_is_touched() {
     let at = federation().await;
@@ -51,14 +59,7 @@ async fn a_foreign_resource_is_as_one_that_does_not_exist_and_nothing_is_touched
         }
 
         // What is no pool's ARN is refused alike, whoever's id is in it.
-        type Form = fn(pool: &str) -> String;
-        let forms: [Form; 4] = [
-            ToString::to_string,
-            |pool| arn(HOME, "", pool).replace("identitypool", "userpool"),
-            |pool| arn(HOME, "", pool).replace("arn:aws:", "arn:other:"),
-            |pool| arn(HOME, "", pool).replace("cognito-identity", "cognito-idp"),
-        ];
-        for form in forms {
+        for form in NO_ARNS {
             let expected = developer.call(operation, question(&form(&absent))).await;
             assert_eq!((expected.status.as_u16(), expected.exception()), (400, "AccessDeniedException"));
             for id in [&foreign.pool, &own.pool] {
