@@ -137,6 +137,7 @@ fn rooms_see_no_http_and_operations_no_sql() {
         ("tenants", &["axum", "hyper", "Exception\""]),
         ("tokens", &["axum", "hyper", "Exception\""]),
         ("upstream", &["axum", "Exception\"", "sqlx::query"]),
+        ("aws_query", &["sqlx::query"]),
         ("cognito", &["sqlx::query"]),
         ("http", &["sqlx::query"]),
     ];

@@ -13,6 +13,10 @@ use super::token::{Header, Token};
 /// (<https://docs.aws.amazon.com/IAM/latest/UserGuide/id_roles_providers_create_oidc.html>).
 const MAX_KEYS: usize = 100;
 
+/// Keys of one id that are tried for a token: an id means several keys only where their kinds differ (RFC 7517 section
+/// 4.5), and a hostile issuer should not make one token cost a hundred verifications.
+const MAX_NAMESAKES: usize = 4;
+
 /// RSA keys that are neither too weak nor a burden, in bits.
 const RSA_BITS: std::ops::RangeInclusive<usize> = 2048..=8192;
 
@@ -139,7 +143,19 @@ impl KeySet {
             Some(_) => key.id == header.key_id,
             None => self.keys.len() == 1,
         };
-        self.keys.iter().filter(named).any(|key| key.verifies(header.algorithm, token.message, &token.signature))
+        let fitting = self.keys.iter().filter(named).filter(|key| key.fits(header.algorithm));
+        fitting.take(MAX_NAMESAKES).any(|key| key.verifies(header.algorithm, token.message, &token.signature))
+    }
+
+    /// About how much memory the keys take, in bytes.
+    #[must_use]
+    pub fn size(&self) -> usize {
+        let of_material = |material: &Material| match material {
+            Material::Rsa(key) => key.n.len() + key.e.len(),
+            Material::Ec(_, point) => point.len(),
+        };
+        let of_key = |key: &Key| size_of::<Key>() + key.id.as_ref().map_or(0, String::len) + of_material(&key.material);
+        self.keys.iter().map(of_key).sum()
     }
 }
 
@@ -183,13 +199,19 @@ impl Key {
         Some(Self { id, algorithm, material })
     }
 
+    fn fits(&self, algorithm: Algorithm) -> bool {
+        self.algorithm.is_none_or(|own| own == algorithm)
+            && match (algorithm.scheme(), &self.material) {
+                (Scheme::Rsa(_), Material::Rsa(_)) => true,
+                (Scheme::Ec(of_scheme, _), Material::Ec(curve, _)) => of_scheme == *curve,
+                _ => false,
+            }
+    }
+
     fn verifies(&self, algorithm: Algorithm, message: &[u8], signature: &[u8]) -> bool {
-        if self.algorithm.is_some_and(|own| own != algorithm) {
-            return false;
-        }
         match (algorithm.scheme(), &self.material) {
             (Scheme::Rsa(scheme), Material::Rsa(key)) => key.verify(scheme, message, signature).is_ok(),
-            (Scheme::Ec(of_scheme, scheme), Material::Ec(curve, point)) if of_scheme == *curve => {
+            (Scheme::Ec(_, scheme), Material::Ec(_, point)) => {
                 UnparsedPublicKey::new(scheme, point).verify(message, signature).is_ok()
             }
             _ => false,
@@ -257,7 +279,10 @@ mod tests {
         forged.signature[7] ^= 1;
         assert!(!keys.verifies(&forged));
         // The same id twice: RFC 7517 section 4.5 allows it for different kinds of keys.
-        assert!(set(&[other.jwk("a"), ours.jwk("a")]).verifies(&ours.token(Algorithm::ES256, Some("a"))));
+        let token = ours.token(Algorithm::ES256, Some("a"));
+        assert!(set(&[other.jwk("a"), ours.jwk("a")]).verifies(&token));
+        let after = |others: usize| set(&[vec![other.jwk("a"); others], vec![ours.jwk("a")]].concat());
+        assert!(after(3).verifies(&token) && !after(4).verifies(&token), "four are tried");
     }
 
     #[test]

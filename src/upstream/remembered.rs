@@ -16,8 +16,12 @@ use crate::config;
 use crate::error::{Error, Result};
 use crate::ids::AccountId;
 
-/// Providers remembered by one replica; those that nobody has used for longest go first.
-const CAPACITY: u64 = 10_000;
+/// What is remembered by one replica, in bytes: some tens of thousands of issuers with a few keys each. Those that nobody
+/// has used for longest go first.
+const CAPACITY: u64 = 64 << 20;
+
+/// What an issuer takes beside its keys, in bytes.
+const PER_PROVIDER: usize = 1024;
 
 /// How long keys are fresh if their issuer does not say, and the bounds of what it may say: a key that is taken back
 /// must go, and an issuer must not make itself be asked all the time.
@@ -100,6 +104,14 @@ impl Known {
         }
     }
 
+    /// The keys to go on with while another caller asks the issuer, if they are of use.
+    fn meanwhile(&self, header: &Header, now: Duration, patience: Patience) -> Option<Arc<KeySet>> {
+        match self.without_asking(now, patience) {
+            Step::Use(keys) if keys.knows(header) => Some(keys),
+            _ => None,
+        }
+    }
+
     /// Takes note of what a fetch brought.
     fn settle(&mut self, outcome: Result<Published, Failure>, now: Duration) {
         self.asked_at = Some(now);
@@ -118,8 +130,11 @@ impl Remembered {
     /// With nothing fetched yet.
     #[must_use]
     pub fn new(fetcher: Arc<Fetcher>, config: &config::Upstream, clock: Clock) -> Self {
-        let providers =
-            moka::sync::Cache::builder().max_capacity(CAPACITY).eviction_policy(EvictionPolicy::lru()).build();
+        let providers = moka::sync::Cache::builder()
+            .max_capacity(CAPACITY)
+            .weigher(|_: &(AccountId, KeysAt), provider: &Arc<Provider>| provider.size())
+            .eviction_policy(EvictionPolicy::lru())
+            .build();
         let patience = Patience {
             fetch_timeout: config.fetch_timeout,
             cooldown: config.refetch_cooldown,
@@ -134,12 +149,20 @@ impl Remembered {
     /// [`Error::Upstream`] if there are none, since their issuer could not be asked.
     pub async fn keys(&self, account_id: &AccountId, keys_at: &KeysAt, header: &Header) -> Result<Arc<KeySet>> {
         let key = (account_id.clone(), keys_at.clone());
-        let provider = self.providers.get_with(key, Arc::default);
+        let provider = self.providers.get_with(key.clone(), Arc::default);
         let step = || provider.known().step(header, self.clock.elapsed(), self.patience);
         if let Some(decided) = decided(step(), keys_at) {
             return decided;
         }
-        let flight = Arc::clone(&provider.flight).lock_owned().await;
+        let flight = if let Ok(flight) = Arc::clone(&provider.flight).try_lock_owned() {
+            flight
+        } else {
+            let meanwhile = provider.known().meanwhile(header, self.clock.elapsed(), self.patience);
+            if let Some(keys) = meanwhile {
+                return Ok(keys);
+            }
+            Arc::clone(&provider.flight).lock_owned().await
+        };
         // Somebody else may have fetched meanwhile.
         if let Some(decided) = decided(step(), keys_at) {
             return decided;
@@ -147,11 +170,13 @@ impl Remembered {
         // A task of its own: a caller who goes away must not take the fetch from those who wait for it.
         let fetching = tokio::spawn({
             let (fetcher, clock, patience) = (Arc::clone(&self.fetcher), self.clock.clone(), self.patience);
-            let (provider, keys_at) = (Arc::clone(&provider), keys_at.clone());
+            let (provider, providers) = (Arc::clone(&provider), self.providers.clone());
             async move {
-                let outcome = discovery::fetch(&fetcher, &keys_at, patience.fetch_timeout).await;
-                fetch::count(keys_at.name(), &outcome);
+                let outcome = discovery::fetch(&fetcher, &key.1, patience.fetch_timeout).await;
+                fetch::count(key.1.name(), &outcome);
                 provider.known().settle(outcome, clock.elapsed());
+                // Weighed anew.
+                providers.insert(key, provider);
                 drop(flight);
             }
         });
@@ -164,6 +189,12 @@ impl Remembered {
 impl Provider {
     fn known(&self) -> std::sync::MutexGuard<'_, Known> {
         self.known.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// About how much memory it takes, in bytes.
+    fn size(&self) -> u32 {
+        let keys = self.known().kept.as_ref().map_or(0, |kept| kept.keys.size());
+        u32::try_from(PER_PROVIDER + keys).unwrap_or(u32::MAX)
     }
 }
 
@@ -265,6 +296,26 @@ mod tests {
         known.settle(Ok(published("a", None)), Duration::from_secs(86_430));
         assert_eq!(step(&known, 86_431, "a"), "use");
         assert_eq!(known.failure, None);
+    }
+
+    #[test]
+    fn keys_that_are_no_longer_fresh_serve_those_who_need_not_wait_for_new_ones() {
+        let known = settled(0, Ok(published("a", None)));
+        let meanwhile = |second: u64, key_id: &str| {
+            known.meanwhile(&header(key_id), Duration::from_secs(second), PATIENCE).is_some()
+        };
+        assert_eq!(step(&known, 5000, "a"), "fetch");
+        assert!(meanwhile(5000, "a"));
+        assert!(!meanwhile(5000, "b"), "new ones may have it");
+        assert!(!meanwhile(86_401, "a"), "too old");
+        assert!(Known::default().meanwhile(&header("a"), Duration::ZERO, PATIENCE).is_none());
+    }
+
+    #[test]
+    fn an_issuer_weighs_what_its_keys_do() {
+        let empty = Provider::default().size();
+        let provider = Provider { known: Mutex::new(settled(0, Ok(published("a", None)))), ..Provider::default() };
+        assert!((256..1024).contains(&(provider.size() - empty)), "{}", provider.size());
     }
 
     #[tokio::test]

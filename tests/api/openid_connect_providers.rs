@@ -624,6 +624,19 @@ async fn the_limits_of_the_door_hold_for_forms() {
 }
 
 #[tokio::test]
+async fn a_sealed_broker_answers_that_the_service_failed_and_no_more() {
+    let broker = broker().await;
+    let statement = "insert into seal_keys (key_id, canary) values ('00000000', '\\x00')";
+    sqlx::query(statement).execute(&mut *broker.db.conn().await).await.unwrap();
+    broker.app.observe_seal().await.unwrap();
+    let answer = broker.developer(1).provider(URL).await;
+    assert_eq!((answer.status.as_u16(), answer.element("Code")), (500, "ServiceFailure"));
+    assert_eq!((answer.element("Type"), answer.header("retry-after")), ("Receiver", "1"));
+    assert!(!answer.text.contains("00000000<") && !answer.text.contains("seal"), "{answer:?}");
+    assert_eq!(harness::count(&mut *broker.db.conn().await, "select count(*) from oidc_providers").await, 0);
+}
+
+#[tokio::test]
 async fn in_dev_mode_pages_of_foreign_origins_may_not_declare_providers() {
     let started: Broker = broker().await;
     let broker = started.in_dev_mode(true, &[]).await;

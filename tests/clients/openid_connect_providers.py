@@ -44,7 +44,7 @@ class Terraform:
     def create(self):
         wanted = self.configuration
         request = {"Url": wanted["url"], "ClientIDList": wanted["client_id_list"]}
-        if wanted.get("thumbprint_list") is not None:
+        if wanted.get("thumbprint_list"):
             request["ThumbprintList"] = wanted["thumbprint_list"]
         if wanted["tags"]:
             request["Tags"] = [{"Key": key, "Value": value} for key, value in wanted["tags"].items()]
@@ -63,15 +63,15 @@ class Terraform:
         }
 
     def plan(self):
-        """What differs between the configuration and the state. Clients are a set, thumbprints a list; thumbprints that
-        are not configured are the server's."""
+        """What differs between the configuration and the state. Clients are a set, thumbprints a list; without any in
+        the configuration, thumbprints are the server's."""
         state, wanted, changes = self.read(), self.configuration, {}
         # The plugin suppresses the difference that the scheme makes.
         if wanted["url"].removeprefix("https://") != state["url"]:
             changes["url"] = "replace"
         if set(wanted["client_id_list"]) != set(state["client_id_list"]):
             changes["client_id_list"] = state["client_id_list"]
-        if wanted.get("thumbprint_list") is not None and wanted["thumbprint_list"] != state["thumbprint_list"]:
+        if wanted.get("thumbprint_list") and wanted["thumbprint_list"] != state["thumbprint_list"]:
             changes["thumbprint_list"] = state["thumbprint_list"]
         if wanted["tags"] != state["tags_all"]:
             changes["tags"] = state["tags_all"]
@@ -81,21 +81,21 @@ class Terraform:
         self.configuration |= changed
         state, arn = self.read(), {"OpenIDConnectProviderArn": self.arn}
         plan = self.plan()
-        if "client_id_list" in plan:
-            old, new = set(state["client_id_list"]), set(self.configuration["client_id_list"])
-            for client in sorted(new - old):
-                self.of.add_client_id_to_open_id_connect_provider(**arn, ClientID=client)
-            for client in sorted(old - new):
-                self.of.remove_client_id_from_open_id_connect_provider(**arn, ClientID=client)
-        if "thumbprint_list" in plan:
-            thumbprints = self.configuration["thumbprint_list"]
-            self.of.update_open_id_connect_provider_thumbprint(**arn, ThumbprintList=thumbprints)
         if "tags" in plan:
             old, new = state["tags_all"], self.configuration["tags"]
             if gone := [key for key in old if key not in new]:
                 self.of.untag_open_id_connect_provider(**arn, TagKeys=gone)
             if set_ := [{"Key": key, "Value": value} for key, value in new.items() if old.get(key) != value]:
                 self.of.tag_open_id_connect_provider(**arn, Tags=set_)
+        if "thumbprint_list" in plan:
+            thumbprints = self.configuration["thumbprint_list"]
+            self.of.update_open_id_connect_provider_thumbprint(**arn, ThumbprintList=thumbprints)
+        if "client_id_list" in plan:
+            old, new = set(state["client_id_list"]), set(self.configuration["client_id_list"])
+            for client in sorted(new - old):
+                self.of.add_client_id_to_open_id_connect_provider(**arn, ClientID=client)
+            for client in sorted(old - new):
+                self.of.remove_client_id_from_open_id_connect_provider(**arn, ClientID=client)
 
     def destroy(self):
         self.of.delete_open_id_connect_provider(OpenIDConnectProviderArn=self.arn)

@@ -6,6 +6,7 @@ import json
 import os
 import re
 import threading
+import time
 import unittest
 import urllib.parse
 from dataclasses import dataclass, field
@@ -78,7 +79,10 @@ def exchange(endpoint, headers, body, method="POST", path="/", own_host=False):
     """One request on this thread's connection to the endpoint. Headers are pairs, with `Host` if own_host."""
     kept = _connections.__dict__.setdefault("kept", {})
     host = urllib.parse.urlsplit(endpoint).netloc
-    connection = kept.pop(host, None) or http.client.HTTPConnection(host, timeout=30)
+    connection, used = kept.pop(host, (None, 0.0))
+    # The broker closes a connection on which no request begins for ten seconds.
+    if connection is None or time.monotonic() - used > 5:
+        connection = http.client.HTTPConnection(host, timeout=30)
     connection.putrequest(method, path, skip_host=own_host, skip_accept_encoding=True)
     for name, value in headers:
         connection.putheader(name, value)
@@ -89,7 +93,7 @@ def exchange(endpoint, headers, body, method="POST", path="/", own_host=False):
     content = response.read()
     closed = connection.sock is None
     if not closed:
-        kept[host] = connection
+        kept[host] = (connection, time.monotonic())
     return Answer(response.status, {name.lower(): value for name, value in response.getheaders()}, content, closed)
 
 

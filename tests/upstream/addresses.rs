@@ -24,7 +24,7 @@ fn authorities(folder: &TempDir, issuers: &[&Issuer]) -> PathBuf {
 fn reachable(ca_file: &Path, ports: &[u16]) -> String {
     format!(
         "hosts = {{ '{HOST}' = '127.0.0.1', 'keys.example.test' = '127.0.0.1', 'other.example.test' = '127.0.0.1' }}\n\
-         ca_file = '{}'\nallow_ports = {ports:?}\nfetch_timeout = 2\nconnect_timeout = 1",
+         ca_file = '{}'\nallow_ports = {ports:?}",
         ca_file.display()
     )
 }

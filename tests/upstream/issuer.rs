@@ -6,18 +6,13 @@
 #![allow(dead_code, reason = "each test binary uses a part")]
 
 use std::collections::BTreeMap;
-use std::convert::Infallible;
-use std::io;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::Duration;
 
-use futures_util::stream;
-use http_body_util::combinators::UnsyncBoxBody;
-use http_body_util::{BodyExt as _, Full, StreamBody};
-use hyper::body::{Bytes, Frame, Incoming};
-use hyper::header::{CACHE_CONTROL, CONTENT_ENCODING, CONTENT_TYPE, HeaderValue, LOCATION};
+use http_body_util::BodyExt as _;
+use hyper::body::Incoming;
+use hyper::header::{CACHE_CONTROL, HeaderValue};
 use hyper::service::service_fn;
-use hyper::{Request, Response, StatusCode};
+use hyper::{Request, StatusCode};
 use hyper_util::rt::TokioIo;
 use rcgen::{BasicConstraints, CertificateParams, IsCa, KeyPair};
 use serde_json::{Value, json};
@@ -29,10 +24,14 @@ use tokio_rustls::TlsAcceptor;
 use tokio_rustls::rustls::ServerConfig;
 use tokio_rustls::rustls::pki_types::PrivateKeyDer;
 
+#[path = "faults.rs"]
+mod faults;
 #[path = "minting.rs"]
 pub mod minting;
 
-use minting::{Key, altered};
+pub use faults::Fault;
+use faults::{Answer, faulty, whole};
+use minting::Key;
 
 /// What every issuer's path ends in (OpenID Connect Discovery 1.0 section 4).
 pub const DISCOVERY: &str = "/.well-known/openid-configuration";
@@ -40,36 +39,6 @@ pub const DISCOVERY: &str = "/.well-known/openid-configuration";
 pub const KEYS: &str = "/keys";
 /// Where tokens are introspected (RFC 7662).
 pub const INTROSPECTION: &str = "/introspect";
-
-type Body = UnsyncBoxBody<Bytes, Infallible>;
-type Answer = io::Result<Response<Body>>;
-
-/// What the issuer answers on a path, or on all that end in it, in place of the truth.
-#[derive(Clone, Debug)]
-pub enum Fault {
-    /// 302 to this URL.
-    Redirect(String),
-    /// The right document and then white space, to so many bytes in all.
-    Padded(usize),
-    /// White space without an end, without a length, as fast as it is taken.
-    Endless,
-    /// The head at once, and then a byte a tenth of a second.
-    Slow,
-    /// No answer, ever.
-    Hang,
-    /// The truth, so much later.
-    Late(Duration),
-    /// The right document, compressed.
-    Gzip,
-    /// The right document, with these members in place of its own.
-    Altered(Value),
-    /// This text, whatever it is.
-    Text(String),
-    /// The right document, with this status.
-    Status(u16),
-    /// The connection is closed without an answer.
-    Reset,
-}
 
 struct State {
     origin: String,
@@ -358,71 +327,6 @@ impl State {
         }
         None
     }
-}
-
-async fn faulty(fault: Fault, document: Option<Value>) -> Answer {
-    let document = document.unwrap_or_default();
-    let text = document.to_string();
-    Ok(match fault {
-        Fault::Redirect(to) => {
-            let mut answer = whole(StatusCode::FOUND, String::new());
-            answer.headers_mut().insert(LOCATION, HeaderValue::from_str(&to).unwrap());
-            answer
-        }
-        Fault::Padded(to) => whole(StatusCode::OK, text.clone() + &" ".repeat(to - text.len())),
-        Fault::Endless => streamed(stream::repeat_with(|| vec![b' '; 8192])),
-        Fault::Slow => streamed(stream::unfold(text.into_bytes().into_iter(), async |mut bytes| {
-            let byte = bytes.next()?;
-            tokio::time::sleep(Duration::from_millis(100)).await;
-            Some((vec![byte], bytes))
-        })),
-        Fault::Hang => std::future::pending().await,
-        Fault::Late(by) => {
-            tokio::time::sleep(by).await;
-            whole(StatusCode::OK, text)
-        }
-        Fault::Gzip => {
-            let mut answer = whole(StatusCode::OK, gzip(text.as_bytes()));
-            answer.headers_mut().insert(CONTENT_ENCODING, HeaderValue::from_static("gzip"));
-            answer
-        }
-        Fault::Altered(members) => whole(StatusCode::OK, altered(&document, &members).to_string()),
-        Fault::Text(text) => whole(StatusCode::OK, text),
-        Fault::Status(status) => whole(StatusCode::from_u16(status).unwrap(), text),
-        Fault::Reset => return Err(io::Error::other("closed on purpose")),
-    })
-}
-
-fn whole(status: StatusCode, body: impl Into<Bytes>) -> Response<Body> {
-    let mut answer = Response::new(Full::new(body.into()).boxed_unsync());
-    *answer.status_mut() = status;
-    answer.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
-    answer
-}
-
-fn streamed(chunks: impl stream::Stream<Item = Vec<u8>> + Send + 'static) -> Response<Body> {
-    use futures_util::StreamExt as _;
-    let frames = chunks.map(|chunk| Ok(Frame::data(Bytes::from(chunk))));
-    Response::new(StreamBody::new(frames).boxed_unsync())
-}
-
-/// One stored block (RFC 1951 section 3.2.4) in a gzip member (RFC 1952): right, if not small.
-fn gzip(bytes: &[u8]) -> Vec<u8> {
-    let mut crc = u32::MAX;
-    for byte in bytes {
-        crc ^= u32::from(*byte);
-        for _ in 0..8 {
-            crc = (crc >> 1) ^ (0xedb8_8320 & (0_u32.wrapping_sub(crc & 1)));
-        }
-    }
-    let length = u16::try_from(bytes.len()).unwrap();
-    let mut out = vec![0x1f, 0x8b, 8, 0, 0, 0, 0, 0, 0, 255, 1];
-    out.extend(length.to_le_bytes());
-    out.extend((!length).to_le_bytes());
-    out.extend(bytes);
-    out.extend((!crc).to_le_bytes());
-    out.extend(u32::from(length).to_le_bytes());
-    out
 }
 
 fn locked(state: &Mutex<State>) -> MutexGuard<'_, State> {

@@ -123,7 +123,7 @@ async fn a_fetch_that_everyone_has_left_does_not_stay_in_the_way() {
     scene.issuer.behave();
     scene.advance(COOLDOWN);
     // At the latest when the fetch that hangs is given up.
-    let came = tokio::time::timeout(Duration::from_secs(4), async {
+    let came = tokio::time::timeout(Duration::from_secs(10), async {
         while scene.login().await != "accepted" {
             scene.advance(COOLDOWN);
         }
