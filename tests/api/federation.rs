@@ -28,6 +28,13 @@ pub fn claims(token: &str) -> Value {
     serde_json::from_slice(&base64::engine::general_purpose::URL_SAFE_NO_PAD.decode(payload).unwrap()).unwrap()
 }
 
+/// Declares an OpenID Connect provider of the developer's tenant, with one client.
+pub async fn declare(broker: &Broker, developer: &Developer, url: &str, client: &str) {
+    let insert = "insert into oidc_providers (account_id, url, client_ids) values ($1, $2, $3)";
+    let query = sqlx::query(insert).bind(developer.account.as_str()).bind(url).bind(json!([client]));
+    query.execute(&mut *broker.db.conn().await).await.unwrap();
+}
+
 pub async fn federation() -> Federation {
     let issuer = Issuer::start().await;
     let broker = broker_with(|config| {
@@ -35,17 +42,9 @@ pub async fn federation() -> Federation {
     })
     .await;
     let developer = broker.developer(1);
-    let mut conn = broker.db.conn().await;
     for path in PROVIDERS {
-        sqlx::query("insert into oidc_providers (account_id, url, client_ids) values ($1, $2, $3)")
-            .bind(developer.account.as_str())
-            .bind(format!("{}/{path}", issuer.login_key()))
-            .bind(json!([CLIENT]))
-            .execute(&mut *conn)
-            .await
-            .unwrap();
+        declare(&broker, &developer, &format!("{}/{path}", issuer.login_key()), CLIENT).await;
     }
-    drop(conn);
     let visitor = broker.visitor();
     let mut made = Federation { broker, issuer, developer, visitor, pool: String::new() };
     made.pool = made.pool_with(json!({})).await;

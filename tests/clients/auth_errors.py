@@ -15,20 +15,7 @@ MISMATCH = (
 )
 UNKNOWN_KEY = "The security token included in the request is invalid."
 LIST = {"MaxResults": 1}
-SIGNED = [
-    "CreateIdentityPool",
-    "DescribeIdentityPool",
-    "UpdateIdentityPool",
-    "DeleteIdentityPool",
-    "ListIdentityPools",
-    "DescribeIdentity",
-    "ListIdentities",
-    "DeleteIdentities",
-    "GetOpenIdTokenForDeveloperIdentity",
-    "LookupDeveloperIdentity",
-    "MergeDeveloperIdentities",
-    "UnlinkDeveloperIdentity",
-]
+PUBLIC = {"GetId", "GetOpenIdToken", "GetCredentialsForIdentity", "UnlinkIdentity"}
 
 
 def at(moment):
@@ -56,7 +43,9 @@ class Signatures(Case):
         self.has_usual_head(answer)
 
     def test_w10_w11_every_signed_operation_asks_for_a_signature_before_anything_else(self):
-        for operation in SIGNED:
+        operations = set(client().meta.service_model.operation_names)
+        self.assertEqual(len(operations - PUBLIC), 19)
+        for operation in operations - PUBLIC:
             for body in (b"", b"{}", b"no json"):
                 answer = call(operation, body)
                 self.is_error(answer, "MissingAuthenticationTokenException", "Missing Authentication Token")
@@ -222,6 +211,14 @@ class Signatures(Case):
         ):
             answer = call("GetId", {"IdentityPoolId": pool}, **options)
             self.assertEqual((answer.status, list(answer.json)), (200, ["IdentityId"]))
+            guest = {"IdentityId": answer.json["IdentityId"]}
+            answer = call("GetOpenIdToken", guest, **options)
+            self.assertEqual((answer.status, list(answer.json)), (200, ["IdentityId", "Token"]))
+            # Refused for what they ask, not for how it is signed.
+            answer = call("GetCredentialsForIdentity", guest, **options)
+            self.assertEqual(answer.json["__type"], "InvalidIdentityPoolConfigurationException")
+            answer = call("UnlinkIdentity", guest | {"Logins": {}, "LoginsToRemove": []}, **options)
+            self.assertIn("Logins don't match.", answer.json["message"])
 
 
 class Second(Case):

@@ -1,5 +1,6 @@
-"""The AWS CLI: the first call that `symbolon dev` prints, and the main operations once each."""
+"""The AWS CLI: the first call that `symbolon dev` prints, and every operation once."""
 
+import ast
 import json
 import os
 import re
@@ -7,10 +8,12 @@ import subprocess
 from pathlib import Path
 
 import jwt
+from botocore import xform_name
 
+import public_logins
 import support
 from developer_flow import Verifier
-from support import DEVELOPER, NOBODY, Case
+from support import DEVELOPER, NOBODY, Case, client
 
 
 def aws(*arguments, **environment):
@@ -22,6 +25,13 @@ def aws(*arguments, **environment):
         text=True,
         timeout=60,
     )
+
+
+def commands_of(file):
+    """The commands that a file's tests run: the texts that its calls of `aws` and `service_fails` are given."""
+    calls = [node for node in ast.walk(ast.parse(file.read_text())) if isinstance(node, ast.Call)]
+    calls = [call for call in calls if getattr(call.func, "attr", None) in ("aws", "service_fails")]
+    return {text.value for call in calls for text in call.args if isinstance(text, ast.Constant)}
 
 
 class CommandLine(Case):
@@ -99,14 +109,14 @@ class CommandLine(Case):
         pool, logins = self.pool(), lambda user: ("--logins", f"{DEVELOPER}={user}")
         of = ("--identity-pool-id", pool)
         guest = self.aws("get-id", *of)["IdentityId"]
-        call = "get-open-id-token-for-developer-identity"
         tags = ("--principal-tags", "team=blue", "--token-duration", "300")
-        alice = self.aws(call, *of, "--identity-id", guest, *logins("alice"), *tags)
+        named = (*of, "--identity-id", guest)
+        alice = self.aws("get-open-id-token-for-developer-identity", *named, *logins("alice"), *tags)
         self.assertEqual(alice["IdentityId"], guest)
         claims = jwt.decode(alice["Token"], options={"verify_signature": False})
         self.assertEqual(claims["exp"] - claims["iat"], 300)
         self.assertEqual(claims["https://aws.amazon.com/tags"], {"principal_tags": {"team": ["blue"]}})
-        bob = self.aws(call, *of, *logins("bob"))["IdentityId"]
+        bob = self.sign_in(pool, "bob")
 
         users = ("--source-user-identifier=bob", "--destination-user-identifier=alice")
         provider = ("--developer-provider-name", DEVELOPER)
@@ -121,6 +131,37 @@ class CommandLine(Case):
         self.assertEqual(self.aws("describe-identity", "--identity-id", guest)["Logins"], [DEVELOPER])
         deleted = self.aws("delete-identities", "--identity-ids-to-delete", guest, bob)
         self.assertEqual(deleted, {"UnprocessedIdentityIds": []})
+
+    def test_roles_principal_tags_and_tags(self):
+        pool = self.pool(SupportedLoginProviders={"graph.facebook.com": "1"})
+        of, facebook = ("--identity-pool-id", pool), ("--identity-provider-name", "graph.facebook.com")
+        role = "arn:aws:iam::000000000000:role/users"
+        mapping = {"graph.facebook.com": {"Type": "Token", "AmbiguousRoleResolution": "Deny"}}
+        roles = ("--roles", f"authenticated={role}", "--role-mappings", json.dumps(mapping))
+        self.assertIsNone(self.aws("set-identity-pool-roles", *of, *roles))
+        expected = {"IdentityPoolId": pool, "Roles": {"authenticated": role}, "RoleMappings": mapping}
+        self.assertEqual(self.aws("get-identity-pool-roles", *of), expected)
+
+        tags = ("--no-use-defaults", "--principal-tags", "team=group,user=sub")
+        made = self.aws("set-principal-tag-attribute-map", *of, *facebook, *tags)
+        self.assertEqual((made["UseDefaults"], made["PrincipalTags"]), (False, {"team": "group", "user": "sub"}))
+        self.assertEqual(self.aws("get-principal-tag-attribute-map", *of, *facebook), made)
+
+        resource = ("--resource-arn", f"arn:aws:cognito-identity:us-east-1:000000000000:identitypool/{pool}")
+        self.assertFalse(self.aws("tag-resource", *resource, "--tags", "team=blue,stage=dev"))
+        self.assertFalse(self.aws("untag-resource", *resource, "--tag-keys", "team"))
+        self.assertEqual(self.aws("list-tags-for-resource", *resource), {"Tags": {"stage": "dev"}})
+
+    def test_guests_wait_for_a_role(self):
+        text = "Invalid identity pool configuration. Check assigned IAM roles for this pool."
+        refusal = ("GetCredentialsForIdentity", "InvalidIdentityPoolConfigurationException", text)
+        self.service_fails(*refusal, "get-credentials-for-identity", "--identity-id", self.guest(self.pool()))
+
+    def test_every_operation_of_the_model_is_called(self):
+        """Here, or with the logins that it takes in `public_logins.py`."""
+        commands = {xform_name(name, "-") for name in client().meta.service_model.operation_names}
+        self.assertEqual(len(commands), 23)
+        self.assertEqual(commands - commands_of(Path(__file__)) - commands_of(Path(public_logins.__file__)), set())
 
     def test_errors_have_their_exit_code_and_text(self):
         describe = ("describe-identity-pool", "--identity-pool-id")

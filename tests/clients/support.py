@@ -188,6 +188,8 @@ class Case(unittest.TestCase):
 
 MODELLED = {
     "DeveloperUserAlreadyRegisteredException",
+    "ExternalServiceException",
+    "InvalidIdentityPoolConfigurationException",
     "InvalidParameterException",
     "LimitExceededException",
     "NotAuthorizedException",

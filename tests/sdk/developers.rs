@@ -1,189 +1,15 @@
-//! The official AWS SDK for Rust against a listening broker, configured from the env file of `symbolon dev` alone, with
-//! its tokens verified through discovery and JWKS.
-#![expect(clippy::unwrap_used, reason = "helpers of tests are tests")]
+//! Developer users, their guests and pools, tenants, and the typed errors of each.
 
-use std::collections::{BTreeSet, HashMap};
-use std::fs;
-use std::io::{BufRead as _, BufReader};
-use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
-use std::time::{Duration, Instant};
+use std::collections::BTreeSet;
 
-use aws_config::{BehaviorVersion, Region};
-use aws_credential_types::Credentials;
 use aws_sdk_cognitoidentity::Client;
-use aws_sdk_cognitoidentity::error::{ProvideErrorMetadata, SdkError};
-use aws_smithy_runtime_api::client::orchestrator::HttpResponse;
-use jsonwebtoken::jwk::JwkSet;
-use jsonwebtoken::{DecodingKey, Validation, decode, decode_header};
-use nix::sys::signal::{Signal, kill};
-use nix::unistd::Pid;
-use serde_json::{Value, json};
-use tempfile::TempDir;
+use aws_sdk_cognitoidentity::error::ProvideErrorMetadata as _;
+use serde_json::json;
 
-const PROVIDER: &str = "login.example";
-const NOBODY: &str = "us-east-1:00000000-0000-4000-8000-000000000000";
-
-/// A running `symbolon dev`, and what a shell knows that has read its env file.
-struct Broker {
-    child: Child,
-    env: HashMap<String, String>,
-    log: PathBuf,
-    _dir: TempDir,
-}
-
-impl Broker {
-    fn start() -> Self {
-        let dir = tempfile::Builder::new().prefix("symbolon-sdk-").tempdir().unwrap();
-        let (data, log) = (dir.path().join("data"), dir.path().join("log"));
-        let mut child = Command::new(env!("CARGO_BIN_EXE_symbolon"))
-            .args(["dev", "--ephemeral", "--listen", "127.0.0.1:0", "--admin-listen", "127.0.0.1:0", "--data-dir"])
-            .arg(&data)
-            .stdin(Stdio::null())
-            .stdout(Stdio::piped())
-            .stderr(fs::File::create(&log).unwrap())
-            .spawn()
-            .unwrap();
-        // Both addresses are bound before the banner shows them: what asks early waits for its answer.
-        let banner = BufReader::new(child.stdout.take().unwrap()).lines().map_while(Result::ok);
-        let shown = banner.into_iter().any(|line| line.starts_with("Ctrl-C ends it"));
-        assert!(shown, "the broker did not start:\n{}", fs::read_to_string(&log).unwrap());
-        Self { child, env: sourced(&data), log, _dir: dir }
-    }
-
-    /// SIGTERM, and exit 0 after it.
-    fn stop(mut self) {
-        kill(self.pid(), Signal::SIGTERM).unwrap();
-        let since = Instant::now();
-        let status = loop {
-            match self.child.try_wait().unwrap() {
-                Some(status) => break status,
-                None if since.elapsed() > Duration::from_secs(30) => panic!("the broker does not end at SIGTERM"),
-                None => std::thread::sleep(Duration::from_millis(20)),
-            }
-        };
-        let log = fs::read_to_string(&self.log).unwrap();
-        assert!(status.success(), "{status}\n{log}");
-        assert!(!log.contains("panicked") && !log.contains("request failed"), "{log}");
-    }
-
-    fn pid(&self) -> Pid {
-        Pid::from_raw(i32::try_from(self.child.id()).unwrap())
-    }
-
-    fn endpoint(&self) -> &str {
-        &self.env["AWS_ENDPOINT_URL_COGNITO_IDENTITY"]
-    }
-
-    async fn client(&self) -> Client {
-        self.client_of(&self.env["AWS_ACCESS_KEY_ID"], &self.env["AWS_SECRET_ACCESS_KEY"]).await
-    }
-
-    /// A client of the env file's values, as the SDK would read them from its environment.
-    async fn client_of(&self, key: &str, secret: &str) -> Client {
-        let config = aws_config::defaults(BehaviorVersion::latest())
-            .empty_test_environment()
-            .http_client(aws_smithy_http_client::Builder::new().build_http())
-            .region(Region::new(self.env["AWS_REGION"].clone()))
-            .endpoint_url(self.endpoint())
-            .credentials_provider(Credentials::new(key, secret, None, None, "env file"))
-            .load()
-            .await;
-        Client::new(&config)
-    }
-}
-
-impl Drop for Broker {
-    fn drop(&mut self) {
-        // After a failed test it still runs; SIGTERM, so that it stops its Postgres too.
-        if self.child.try_wait().is_ok_and(|status| status.is_none()) {
-            let _ = kill(self.pid(), Signal::SIGTERM);
-            let _ = self.child.wait();
-        }
-    }
-}
-
-/// What a shell with an empty environment exports after it has read the env file.
-fn sourced(data: &Path) -> HashMap<String, String> {
-    let output =
-        Command::new("/bin/sh").args(["-c", ". ./env && env -0"]).current_dir(data).env_clear().output().unwrap();
-    assert!(output.status.success(), "{output:?}");
-    let text = String::from_utf8(output.stdout).unwrap();
-    text.split('\0').filter_map(|pair| pair.split_once('=')).map(|(n, v)| (n.to_owned(), v.to_owned())).collect()
-}
-
-async fn pool(client: &Client, name: &str) -> String {
-    let made = client
-        .create_identity_pool()
-        .identity_pool_name(name)
-        .allow_unauthenticated_identities(true)
-        .developer_provider_name(PROVIDER)
-        .send()
-        .await
-        .unwrap();
-    assert_eq!(made.developer_provider_name(), Some(PROVIDER));
-    made.identity_pool_id
-}
-
-/// Identity and token of a developer user.
-async fn sign_in(client: &Client, pool: &str, user: &str) -> (String, String) {
-    let answer =
-        client.get_open_id_token_for_developer_identity().identity_pool_id(pool).logins(PROVIDER, user).send().await;
-    let answer = answer.unwrap();
-    (answer.identity_id.unwrap(), answer.token.unwrap())
-}
-
-/// The error of the service that a call ended with: status 400, with a request id.
-#[track_caller]
-fn service_error<T, E>(result: Result<T, SdkError<E, HttpResponse>>) -> E {
-    let Err(SdkError::ServiceError(error)) = result else { panic!("not refused by the service") };
-    let response = error.raw();
-    assert_eq!(response.status().as_u16(), 400);
-    assert_eq!(response.headers().get("x-amzn-requestid").map(str::len), Some(36));
-    error.into_err()
-}
-
-async fn fetch(url: &str) -> Value {
-    let answer = reqwest::get(url).await.unwrap();
-    assert_eq!(answer.status(), 200, "{url}");
-    answer.json().await.unwrap()
-}
-
-/// The claims of a token, as a relying party reads them that knows the issuer and the audience.
-async fn verified(issuer: &str, audience: &str, token: &str) -> Value {
-    let discovery = fetch(&format!("{issuer}/.well-known/openid-configuration")).await;
-    assert_eq!(discovery["issuer"], issuer);
-    let keys: JwkSet = serde_json::from_value(fetch(discovery["jwks_uri"].as_str().unwrap()).await).unwrap();
-    let header = decode_header(token).unwrap();
-    let key = DecodingKey::from_jwk(keys.find(&header.kid.unwrap()).unwrap()).unwrap();
-    let algorithms = serde_json::from_value(discovery["id_token_signing_alg_values_supported"].clone()).unwrap();
-    let mut rules = Validation::new(header.alg);
-    rules.algorithms = algorithms;
-    rules.set_issuer(&[issuer]);
-    rules.set_audience(&[audience]);
-    rules.set_required_spec_claims(&["exp", "iss", "aud", "sub"]);
-    rules.leeway = 0;
-    decode::<Value>(token, &key, &rules).unwrap().claims
-}
-
-#[tokio::test]
-async fn the_developer_flow_with_the_sdk_for_rust() {
-    let broker = Broker::start();
-    let client = broker.client().await;
-
-    tokens(&broker, &client).await;
-    guests_and_their_users(&client).await;
-    merging_and_unlinking(&client).await;
-    pools(&client).await;
-    typed_errors(&client).await;
-    tenants(&broker, &client).await;
-    refused_signatures(&broker).await;
-
-    broker.stop();
-}
+use crate::stage::{Broker, NOBODY, PROVIDER, pool, service_error, sign_in, verified};
 
 /// G10, G11, G60, G63: tokens, verified through the served keys.
-async fn tokens(broker: &Broker, client: &Client) {
+pub async fn tokens(broker: &Broker, client: &Client) {
     let pool = pool(client, "tokens").await;
     let (identity, token) = sign_in(client, &pool, "alice").await;
     let claims = verified(broker.endpoint(), &pool, &token).await;
@@ -208,7 +34,7 @@ async fn tokens(broker: &Broker, client: &Client) {
 }
 
 /// I1, G13, G30, A1: a guest becomes a user's identity, and its id stays.
-async fn guests_and_their_users(client: &Client) {
+pub async fn guests_and_their_users(client: &Client) {
     let pool = pool(client, "guests").await;
     let guest = client.get_id().identity_pool_id(&pool).send().await.unwrap().identity_id.unwrap();
     let upgrade = |user: &'static str, identity: &str| {
@@ -237,7 +63,7 @@ async fn guests_and_their_users(client: &Client) {
 }
 
 /// M1 to M3, L2, L3, U1 to U3, A2, A3.
-async fn merging_and_unlinking(client: &Client) {
+pub async fn merging_and_unlinking(client: &Client) {
     let pool = pool(client, "users").await;
     let (alice, _) = sign_in(client, &pool, "alice").await;
     let (bob, _) = sign_in(client, &pool, "bob").await;
@@ -286,7 +112,7 @@ async fn merging_and_unlinking(client: &Client) {
 }
 
 /// P1, P3, P7, P8.
-async fn pools(client: &Client) {
+pub async fn pools(client: &Client) {
     let id = pool(client, "pools").await;
     let described = client.describe_identity_pool().identity_pool_id(&id).send().await.unwrap();
     assert_eq!((described.identity_pool_name(), described.allow_classic_flow()), ("pools", None));
@@ -316,7 +142,7 @@ async fn pools(client: &Client) {
 }
 
 /// The types that the SDK makes of our answers.
-async fn typed_errors(client: &Client) {
+pub async fn typed_errors(client: &Client) {
     let pool = pool(client, "errors").await;
     let token = |key: &'static str, duration| {
         let request = client.get_open_id_token_for_developer_identity().identity_pool_id(&pool);
@@ -340,7 +166,7 @@ async fn typed_errors(client: &Client) {
 }
 
 /// D5: what another tenant has is as what does not exist.
-async fn tenants(broker: &Broker, client: &Client) {
+pub async fn tenants(broker: &Broker, client: &Client) {
     let pool = pool(client, "ours").await;
     let other = broker.client_of("999900009999", "test").await;
     let error = service_error(other.describe_identity_pool().identity_pool_id(&pool).send().await);
@@ -350,7 +176,7 @@ async fn tenants(broker: &Broker, client: &Client) {
 }
 
 /// CONTRACT 1.5, as far as this SDK can provoke it.
-async fn refused_signatures(broker: &Broker) {
+pub async fn refused_signatures(broker: &Broker) {
     let key = &broker.env["AWS_ACCESS_KEY_ID"];
     for (key, secret, code) in
         [(key.as_str(), "wrong", "InvalidSignatureException"), ("AKIAEXAMPLE", "test", "UnrecognizedClientException")]
