@@ -2,9 +2,12 @@
 #![expect(clippy::unwrap_used, reason = "helpers of tests are tests")]
 
 mod answers;
+mod by_the_model;
 mod claim_tags;
 mod client;
 mod dev_mode;
+#[path = "../processes/dice.rs"]
+mod dice;
 mod federation;
 mod harness;
 mod identities;
@@ -24,6 +27,7 @@ mod replicas;
 mod roles;
 mod router;
 mod shown;
+mod sign_in_model;
 mod spread;
 mod sweep;
 mod tags;

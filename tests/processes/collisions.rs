@@ -100,7 +100,7 @@ async fn five_thousand_calls_that_collide_over_two_replicas_leave_every_login_wh
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn calls_collide_in_pools_of_many_routes_with_as_little_harm() {
-    collide(64, 2_000).await;
+    collide(64, 1_000).await;
 }
 
 async fn collide(spread: i16, calls: usize) {
@@ -337,7 +337,7 @@ impl Crowd {
         let seen = self.seen.lock().unwrap();
         let all = OUTCOMES.iter().flat_map(|(operation, outcomes)| outcomes.iter().map(move |one| (*operation, *one)));
         let missed: Vec<_> = all.filter(|what| !seen.outcomes.contains_key(what)).collect();
-        let few = if calls < 5_000 { 3 } else { 0 };
+        let few = if calls < 5_000 { 8 } else { 0 };
         assert!(missed.len() <= few, "seed {}: {missed:?} never happened in {:#?}", self.seed, seen.outcomes);
         let made: usize = seen.outcomes.values().sum();
         assert!(made >= calls, "seed {}: only {made} calls", self.seed);
