@@ -14,6 +14,7 @@ mod identities;
 #[path = "../upstream/issuer.rs"]
 mod issuer;
 mod keys;
+mod login_races;
 mod long_ids;
 mod merges;
 mod migrations;
