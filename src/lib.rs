@@ -48,8 +48,8 @@
 //!    `iat` is the database's time.
 //! 8. Back in [`cognito`]: one serialization, one count, one log line if it was refused.
 //!
-//! What fails in passing (a deadlock, a restart, a broken connection) is tried again as a whole by [`retry!`]; so each
-//! operation must bear being run twice.
+//! What fails in passing (a race lost again and again, a deadlock, a restart, a broken connection) is tried again as a
+//! whole by [`retry!`]; so each operation must bear being run twice.
 //!
 //! # A key rotation
 //!

@@ -14,7 +14,7 @@ use crate::app::App;
 use crate::error::{Error, Result};
 use crate::identities::identity::Located;
 use crate::identities::sign_in::{Change, Claim, sign_in};
-use crate::identities::unlink::unlink_providers;
+use crate::identities::unlink::{Proof, unlink_providers};
 use crate::identities::{Identity, Login};
 use crate::ids::{IdentityId, Route};
 use crate::pools::{Pool, providers};
@@ -92,14 +92,11 @@ pub async fn unlink(app: &App, visitor: Visitor, mut input: UnlinkInput) -> Resu
     let proofs = logins::verify(app, pool, input.logins).await?;
     let remove = input.logins_to_remove.iter().filter_map(|name| pool.numbered.get(name));
     let remove: Vec<i16> = remove.map(|provider| provider.no).collect();
-    let mut began = false;
+    let mut proof = Proof { logins: &proofs, by_own_token, again: false };
     retry!(app.db, |conn| {
-        let retried = std::mem::replace(&mut began, true);
-        match unlink_providers(conn, pool, asked.id.uuid, &proofs, by_own_token, &remove).await {
-            // The answer to an earlier try's commit was lost: that try has done it.
-            Err(Error::LoginsDontMatch | Error::IdentityForbidden(_)) if retried => Ok(()),
-            result => result,
-        }
+        let tried = unlink_providers(conn, pool, asked.id.uuid, &proof, &remove).await;
+        proof.again = true;
+        tried
     })
 }
 

@@ -77,6 +77,8 @@ impl Db {
     pub async fn again(&self, tries: &mut Tries, conn: Conn, error: &Error) -> bool {
         let retryable = match error {
             Error::Database(error) => retryable(error),
+            // After a pause there are fewer to race with.
+            Error::Contended => Some(Retryable { sqlstate: "contended".to_owned(), drops_connection: false }),
             _ => None,
         };
         match &retryable {

@@ -70,15 +70,17 @@ pub(super) async fn join(
     if gained > 0 {
         login::check_count(union.len() + new.len(), login_limit)?;
     }
-    for at in located.iter().filter(|at| at.uuid != join.survivor) {
-        login::move_all(&mut tx, pool, at.uuid, join.survivor).await?;
-        identity::disable(&mut tx, *at).await?;
-    }
+    // Before any login is moved: an insert can wait for a sign-in that makes an identity, and that sign-in, which has
+    // locked no identity, could come to wait for a login moved.
     for candidate in &new {
         if !login::insert(&mut tx, candidate, join.survivor).await? {
             tx.rollback().await?;
             return Ok(None);
         }
+    }
+    for at in located.iter().filter(|at| at.uuid != join.survivor) {
+        login::move_all(&mut tx, pool, at.uuid, join.survivor).await?;
+        identity::disable(&mut tx, *at).await?;
     }
     let Some(survivor) = located.iter().copied().find(|at| at.uuid == join.survivor) else { return Ok(None) };
     if gained > 0 {

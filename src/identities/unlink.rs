@@ -54,33 +54,50 @@ pub async fn unlink(conn: &mut PgConnection, pool: &Pool, identity: Uuid, user: 
     Err(Error::Contended)
 }
 
-/// Takes the logins of the providers numbered so from an identity, if one of `proofs` is a login of it, or our own
-/// token proves it. Those that it does not have are not missed.
+/// Who takes logins from an identity, with what was proven of them.
+#[derive(Clone, Copy, Debug)]
+pub struct Proof<'a> {
+    /// The logins whose tokens held.
+    pub logins: &'a [VerifiedLogin],
+    /// Whether one of our own tokens proves the identity.
+    pub by_own_token: bool,
+    /// Whether this call was begun before, and what became of it is not known.
+    pub again: bool,
+}
+
+/// Takes the logins of the providers numbered so from an identity, if one of the logins proven is a login of it, or our
+/// own token proves it. Those that it does not have are not missed.
 ///
 /// # Errors
-/// [`Error::IdentityForbidden`] or [`Error::LoginsDontMatch`], with nothing changed; or if the database fails.
+/// [`Error::IdentityNotFound`], [`Error::IdentityForbidden`] or [`Error::LoginsDontMatch`], with nothing changed; or if
+/// the database fails.
 pub async fn unlink_providers(
     conn: &mut PgConnection,
     pool: &Pool,
     identity: Uuid,
-    proofs: &[VerifiedLogin],
-    by_own_token: bool,
+    proof: &Proof<'_>,
     providers: &[i16],
 ) -> Result<()> {
-    let forbidden = || Error::IdentityForbidden(pool.identity_id(identity).to_string());
-    let proofs = proofs.iter().map(|proof| Candidate::public(pool, proof)).collect::<Result<Vec<_>>>()?;
-    let at = locate(conn, pool, identity).await?.ok_or_else(forbidden)?;
+    let named = || pool.identity_id(identity).to_string();
+    let proofs = proof.logins.iter().map(|login| Candidate::public(pool, login)).collect::<Result<Vec<_>>>()?;
+    let at = locate(conn, pool, identity).await?.ok_or_else(|| Error::IdentityNotFound(named()))?;
     let mut tx = sqlx::Connection::begin(&mut *conn).await?;
-    if identity::lock(&mut tx, at).await? != Some(State::Enabled) {
-        tx.rollback().await?;
-        return Err(forbidden());
-    }
+    let state = identity::lock(&mut tx, at).await?;
     // Behind the lock, by which nobody else moves them.
     let logins = Login::of_identity(&mut tx, pool, identity).await?;
     let is_proof = |login: &Login| proofs.iter().any(|proof| proof.is(login));
-    if logins.is_empty() || !(by_own_token || logins.iter().any(is_proof)) {
+    let refusal = match state {
+        None => Some(Error::IdentityNotFound(named())),
+        Some(State::Disabled) => Some(Error::IdentityForbidden(named())),
+        Some(State::Enabled) if logins.is_empty() => Some(Error::LoginsDontMatch),
+        Some(State::Enabled) if proof.by_own_token || logins.iter().any(is_proof) => None,
+        Some(State::Enabled) => Some(Error::LoginsDontMatch),
+    };
+    if let Some(refusal) = refusal {
         tx.rollback().await?;
-        return Err(Error::LoginsDontMatch);
+        // The answer to an earlier try's commit was lost, and what is missed now is what that try took.
+        let done = proof.again && !logins.iter().any(|login| providers.contains(&login.provider_no));
+        return if done { Ok(()) } else { Err(refusal) };
     }
     let deleted = sqlx::query!(
         "delete from logins where route = any($1) and identity_id = $2 and provider_no = any($3)",

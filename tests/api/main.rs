@@ -2,15 +2,19 @@
 #![expect(clippy::unwrap_used, reason = "helpers of tests are tests")]
 
 mod answers;
+mod by_the_model;
 mod claim_tags;
 mod client;
 mod dev_mode;
+#[path = "../processes/dice.rs"]
+mod dice;
 mod federation;
 mod harness;
 mod identities;
 #[path = "../upstream/issuer.rs"]
 mod issuer;
 mod keys;
+mod login_races;
 mod long_ids;
 mod merges;
 mod migrations;
@@ -25,6 +29,7 @@ mod replicas;
 mod roles;
 mod router;
 mod shown;
+mod sign_in_model;
 mod spread;
 mod sweep;
 mod tags;

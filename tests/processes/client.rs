@@ -81,7 +81,7 @@ pub struct Client {
     secret: String,
 }
 
-/// A request with its signature, good for any number of sendings.
+/// A request with its signature, if it has one, good for any number of sendings.
 #[derive(Clone)]
 pub struct Signed {
     url: String,
@@ -123,10 +123,7 @@ impl Client {
     /// A signed request for the broker at `url`.
     #[expect(clippy::disallowed_methods, reason = "the signer of a real client reads the real clock")]
     pub fn sign(&self, url: &str, operation: &str, body: &Value) -> Signed {
-        let body = body.to_string();
-        let mut headers = HeaderMap::new();
-        headers.insert("content-type", HeaderValue::from_static("application/x-amz-json-1.1"));
-        headers.insert("x-amz-target", format!("AWSCognitoIdentityService.{operation}").parse().unwrap());
+        let Signed { mut headers, body, .. } = unsigned(url, operation, body);
         let identity = Credentials::new(&self.key, &self.secret, None, None, "test").into();
         let params = v4::SigningParams::builder()
             .identity(&identity)
@@ -180,6 +177,14 @@ impl Client {
 
 fn token_input(pool: &str, user: &str) -> Value {
     json!({ "IdentityPoolId": pool, "Logins": { PROVIDER: user } })
+}
+
+/// A request for the broker at `url` that nobody signs.
+pub fn unsigned(url: &str, operation: &str, body: &Value) -> Signed {
+    let mut headers = HeaderMap::new();
+    headers.insert("content-type", HeaderValue::from_static("application/x-amz-json-1.1"));
+    headers.insert("x-amz-target", format!("AWSCognitoIdentityService.{operation}").parse().unwrap());
+    Signed { url: url.to_owned(), headers, body: body.to_string() }
 }
 
 /// So many bytes that say nothing.

@@ -8,15 +8,21 @@
 mod broker;
 mod client;
 mod database;
+mod dice;
+mod federation;
+#[path = "../upstream/issuer.rs"]
+mod issuer;
 mod proxy;
 mod raw;
 
+mod collisions;
 mod crash;
 mod dev;
 mod drain;
 mod endurance;
 mod limits;
 mod logs;
+mod lost_answers;
 mod lost_database;
 mod misuse;
 mod replicas;

@@ -1,7 +1,8 @@
-//! A proxy between broker and Postgres that reads along, and that can be struck dumb as a network can.
+//! A proxy between broker and Postgres that reads along, and that can be struck dumb, or lose an answer, as a network can.
 
 use std::collections::HashMap;
 use std::path::PathBuf;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 
 use symbolon::cli::dev_postgres::Postgres;
@@ -26,6 +27,8 @@ pub struct Proxy {
     /// Connections with a lower number are dumb for ever.
     dumb_below: watch::Sender<usize>,
     accepted: Arc<Mutex<usize>>,
+    /// Whether the answer to the next commit is lost.
+    to_lose: Arc<AtomicBool>,
     task: tokio::task::JoinHandle<()>,
 }
 
@@ -42,9 +45,11 @@ impl Proxy {
         let port = listener.local_addr().unwrap().port();
         let sent = Arc::new(Mutex::new(Vec::new()));
         let accepted = Arc::new(Mutex::new(0));
+        let to_lose = Arc::new(AtomicBool::new(false));
         let (dumb_below, watched) = watch::channel(0);
-        let task = tokio::spawn(accept(listener, socket, Arc::clone(&sent), Arc::clone(&accepted), watched));
-        Self { port, sent, dumb_below, accepted, task }
+        let wires = Wires { socket, sent: Arc::clone(&sent), to_lose: Arc::clone(&to_lose), dumb_below: watched };
+        let task = tokio::spawn(accept(listener, Arc::clone(&accepted), wires));
+        Self { port, sent, dumb_below, accepted, to_lose, task }
     }
 
     /// The address of a database behind the proxy.
@@ -69,6 +74,16 @@ impl Proxy {
         self.dumb_below.send_replace(usize::MAX);
     }
 
+    /// The next commit is done, but instead of the answer to it the connection ends.
+    pub fn lose_an_answer(&self) {
+        self.to_lose.store(true, Ordering::SeqCst);
+    }
+
+    /// Whether an answer is still to be lost.
+    pub fn is_losing(&self) -> bool {
+        self.to_lose.load(Ordering::SeqCst)
+    }
+
     /// New connections work again.
     pub fn recover(&self) {
         self.strike_dumb();
@@ -81,13 +96,16 @@ impl Drop for Proxy {
     }
 }
 
-async fn accept(
-    listener: TcpListener,
+/// What every connection needs.
+#[derive(Clone)]
+struct Wires {
     socket: PathBuf,
     sent: Arc<Mutex<Vec<Sent>>>,
-    accepted: Arc<Mutex<usize>>,
+    to_lose: Arc<AtomicBool>,
     dumb_below: watch::Receiver<usize>,
-) {
+}
+
+async fn accept(listener: TcpListener, accepted: Arc<Mutex<usize>>, wires: Wires) {
     loop {
         let (client, _) = listener.accept().await.unwrap();
         let number = {
@@ -95,23 +113,19 @@ async fn accept(
             *accepted += 1;
             *accepted - 1
         };
-        let (sent, dumb_below, socket) = (Arc::clone(&sent), dumb_below.clone(), socket.clone());
+        let wires = wires.clone();
         tokio::spawn(async move {
-            let _ = relay(client, &socket, number, &sent, dumb_below).await;
+            let _ = relay(client, number, wires).await;
         });
     }
 }
 
-async fn relay(
-    client: TcpStream,
-    socket: &PathBuf,
-    number: usize,
-    sent: &Mutex<Vec<Sent>>,
-    mut dumb_below: watch::Receiver<usize>,
-) -> std::io::Result<()> {
+async fn relay(client: TcpStream, number: usize, wires: Wires) -> std::io::Result<()> {
+    let Wires { socket, sent, to_lose, mut dumb_below } = wires;
     client.set_nodelay(true)?;
     let (mut from_client, mut to_client) = client.into_split();
     let (mut from_server, mut to_server) = UnixStream::connect(socket).await?.into_split();
+    let loses = AtomicBool::new(false);
     let upward = async {
         let mut reader = Reader::default();
         let mut buffer = vec![0; 16 * 1024];
@@ -120,11 +134,26 @@ async fn relay(
             if length == 0 {
                 return std::io::Result::Ok(());
             }
-            reader.read(&buffer[..length], &mut sent.lock().unwrap());
+            let mut read = Vec::new();
+            reader.read(&buffer[..length], &mut read);
+            if read.contains(&Sent::Query("COMMIT".to_owned())) && to_lose.swap(false, Ordering::SeqCst) {
+                loses.store(true, Ordering::SeqCst);
+            }
+            sent.lock().unwrap().extend(read);
             to_server.write_all(&buffer[..length]).await?;
         }
     };
-    let downward = tokio::io::copy(&mut from_server, &mut to_client);
+    let downward = async {
+        let mut buffer = vec![0; 16 * 1024];
+        loop {
+            let length = from_server.read(&mut buffer).await?;
+            // The server has answered, and so it is done: but nobody hears of it.
+            if length == 0 || loses.load(Ordering::SeqCst) {
+                return std::io::Result::Ok(());
+            }
+            to_client.write_all(&buffer[..length]).await?;
+        }
+    };
     let struck = async { drop(dumb_below.wait_for(|below| number < *below).await) };
     tokio::select! {
         _ = upward => {}
