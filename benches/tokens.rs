@@ -26,7 +26,7 @@ use symbolon::config::{Config, Sources};
 use symbolon::db::{self, Db};
 use symbolon::ids::{AccessKeyId, AccountId, PoolId, Region};
 use symbolon::pools::Pool;
-use symbolon::pools::pool::Settings;
+use symbolon::pools::Settings;
 use symbolon::seal::Seal;
 use symbolon::tenants::access_key::Secret;
 use symbolon::tenants::{AccessKey, Tenant};

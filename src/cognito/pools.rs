@@ -9,8 +9,8 @@ use super::wire;
 use crate::app::App;
 use crate::error::{Error, Result};
 use crate::ids::{self, PoolId};
-use crate::pools::pool::{Pool, Settings};
 use crate::pools::providers::{Providers, UserPool};
+use crate::pools::{Pool, Settings};
 use crate::retry;
 use crate::tags;
 

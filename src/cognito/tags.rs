@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 use super::caller::Caller;
 use crate::app::App;
 use crate::error::{Error, Result};
-use crate::pools::pool::{Pool, Settings};
+use crate::pools::{Pool, Settings};
 use crate::retry;
 use crate::tags::{self, Tags};
 

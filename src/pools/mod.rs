@@ -4,6 +4,8 @@ pub mod pool;
 pub mod principal_tags;
 pub mod providers;
 pub mod roles;
+pub mod settings;
 pub mod sweep;
 
 pub use pool::Pool;
+pub use settings::Settings;

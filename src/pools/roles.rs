@@ -6,7 +6,8 @@ use serde::{Deserialize, Serialize};
 use sqlx::postgres::PgConnection;
 use sqlx::types::Json;
 
-use super::pool::{Pool, Settings};
+use super::pool::Pool;
+use super::settings::Settings;
 use crate::error::{Error, Result};
 use crate::installation;
 

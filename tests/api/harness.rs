@@ -17,7 +17,7 @@ use symbolon::identities::{DeveloperUser, Identity};
 use symbolon::ids::{self, AccountId, IdentityId, PoolId, Region};
 use symbolon::installation::{Installation, Kind};
 use symbolon::pools::Pool;
-use symbolon::pools::pool::Settings;
+use symbolon::pools::Settings;
 use symbolon::seal::Seal;
 use tokio::sync::Barrier;
 use tokio::task::JoinSet;

@@ -8,7 +8,7 @@ use sqlx::postgres::PgConnection;
 use symbolon::error::Error;
 use symbolon::ids::{PoolId, Region};
 use symbolon::pools::Pool;
-use symbolon::pools::pool::Settings;
+use symbolon::pools::Settings;
 use symbolon::pools::providers::{Providers, UserPool, names};
 use symbolon::retry;
 

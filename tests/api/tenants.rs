@@ -7,7 +7,7 @@ use symbolon::ids::AccessKeyId;
 use symbolon::installation::{self, Installation, Kind, SealState};
 use symbolon::keys::control;
 use symbolon::pools::Pool;
-use symbolon::pools::pool::Settings;
+use symbolon::pools::Settings;
 use symbolon::seal::Seal;
 use symbolon::tenants::access_key::{Secret, generate_id};
 use symbolon::tenants::tenant::Status;

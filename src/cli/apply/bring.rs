@@ -14,7 +14,7 @@ use crate::error::{Error, Result};
 use crate::iam::OidcProvider;
 use crate::ids::AccountId;
 use crate::pools::Pool;
-use crate::pools::pool::Settings;
+use crate::pools::Settings;
 use crate::retry;
 use crate::seal::Seal;
 use crate::tenants::{AccessKey, Tenant};

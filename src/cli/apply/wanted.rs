@@ -17,7 +17,7 @@ use crate::cognito::{shapes, validate};
 use crate::config::{Config, Environment};
 use crate::iam::{OidcProvider, provider_url};
 use crate::ids::{AccessKeyId, AccountId, PoolId};
-use crate::pools::pool::Settings;
+use crate::pools::Settings;
 use crate::pools::providers::{Providers, UserPool};
 use crate::tags::{self, Tags};
 use crate::tenants::access_key::{Secret, is_dev_access_key};
