@@ -1,19 +1,18 @@
 //! Two brokers on one database, and callers who get in each other's way with every call: whatever comes first, nobody is
 //! told of a failure, and what is left is as if one call had come after the other.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 use std::sync::{Arc, Mutex};
 use std::time::Instant;
 
 use serde_json::{Value, json};
-use sqlx::Row as _;
-use sqlx::postgres::PgRow;
 use tokio::task::JoinSet;
 
 use crate::client::{Answer, PROVIDER, unsigned};
-use crate::database::{connect, count, run};
+use crate::database::{count, run};
 use crate::dice::{Dice, new_seed};
 use crate::federation::{Federation, PATHS};
+use crate::seen::{Seen, Taken, Told, assert_sound, identities};
 
 const CALLERS: usize = 20;
 const DEVELOPERS_USERS: usize = 12;
@@ -25,64 +24,6 @@ const LEFT_ALONE: [&str; 4] = ["calm-0", "calm-1", "a:calm", "b:calm"];
 const LOGINS: usize = 5;
 /// How many of the identities told last are named by others.
 const RECENT: usize = 30;
-
-/// What a call may be refused with, and what the statistics call that.
-const REFUSALS: [(&str, &str, &str); 10] = [
-    ("NotAuthorizedException", "Access to Identity '", "forbidden"),
-    ("NotAuthorizedException", "Logins don't match. ", "no match"),
-    ("ResourceNotFoundException", "Identity '", "no identity"),
-    ("ResourceNotFoundException", "Developer user identifier not found.", "no user"),
-    ("ResourceConflictException", "Login already linked to a different user ", "second user"),
-    ("ResourceConflictException", "Too many linked logins.", "too many"),
-    ("ResourceConflictException", "DeveloperUserIdentifier is not linked ", "not linked"),
-    ("ResourceConflictException", "DeveloperUserIdentifier does not match ", "mismatch"),
-    ("DeveloperUserAlreadyRegisteredException", "This developer user identifier ", "registered"),
-    // Every rule but that of roles was kept.
-    ("InvalidIdentityPoolConfigurationException", "Invalid identity pool configuration.", "no role"),
-];
-
-/// The outcomes that each operation may have. All of them must come to pass.
-const OUTCOMES: [(&str, &[&str]); 9] = [
-    ("GetId", &["done", "second user", "too many"]),
-    ("GetOpenIdToken", &["done", "forbidden", "no match", "no identity", "second user", "too many"]),
-    (
-        "GetOpenIdTokenForDeveloperIdentity",
-        &["done", "forbidden", "no match", "no identity", "second user", "too many", "registered"],
-    ),
-    ("GetCredentialsForIdentity", &["no role", "forbidden", "no match", "no identity", "second user", "too many"]),
-    ("MergeDeveloperIdentities", &["done", "no user", "second user", "too many"]),
-    ("UnlinkIdentity", &["done", "forbidden", "no match", "no identity"]),
-    ("UnlinkDeveloperIdentity", &["done", "no identity", "no user", "not linked"]),
-    ("DeleteIdentities", &["done"]),
-    ("LookupDeveloperIdentity", &["done", "no identity", "no user", "mismatch"]),
-];
-
-/// A success that told users' identity.
-struct Told {
-    began: Instant,
-    ended: Instant,
-    users: Vec<String>,
-    identity: String,
-}
-
-/// A success that took users from an identity: one of the developer's, or all of a provider's, as `PATH:`.
-struct Taken {
-    began: Instant,
-    ended: Instant,
-    user: String,
-    identity: String,
-}
-
-/// What the callers saw.
-#[derive(Default)]
-struct Seen {
-    outcomes: BTreeMap<(&'static str, &'static str), usize>,
-    told: Vec<Told>,
-    taken: Vec<Taken>,
-    guests: BTreeSet<String>,
-    /// The identities told last, each with the users it was told to; none for a guest.
-    recent: Vec<(String, Vec<String>)>,
-}
 
 /// The brokers' callers.
 struct Crowd {
@@ -132,9 +73,11 @@ async fn collide(spread: i16, calls: usize) {
     }
 
     crowd.ask_everybody().await;
-    crowd.assert_much_happened(calls);
-    crowd.assert_sound().await;
-    crowd.assert_nobody_was_moved_without_reason().await;
+    let url = &crowd.at.database.url;
+    let seen = std::mem::take(&mut *crowd.seen.lock().unwrap());
+    seen.assert_much_happened(calls >= 5_000, seed);
+    assert_sound(url, LOGINS, seed).await;
+    seen.assert_nobody_was_moved_without_reason(&identities(url).await, &LEFT_ALONE, seed);
     for broker in [one, other] {
         let metrics = broker.ask("/metrics").await.text;
         assert!(!metrics.contains("sqlstate=\"40P01\""), "seed {seed}: a deadlock: {metrics}");
@@ -142,8 +85,8 @@ async fn collide(spread: i16, calls: usize) {
     }
     // Servers count when a connection ends.
     let deadlocks = "select deadlocks from pg_stat_database where datname = current_database()";
-    assert_eq!(count(&crowd.at.database.url, deadlocks).await, 0, "seed {seed}");
-    let routes = count(&crowd.at.database.url, "select count(distinct route) from identities").await;
+    assert_eq!(count(url, deadlocks).await, 0, "seed {seed}");
+    let routes = count(url, "select count(distinct route) from identities").await;
     assert_eq!(routes > 1, spread > 1, "seed {seed}: {routes} routes");
 }
 
@@ -220,9 +163,7 @@ impl Crowd {
         }
         let identity = answer.member("IdentityId");
         let mut seen = self.seen.lock().unwrap();
-        if users.is_empty() {
-            seen.guests.insert(identity.clone());
-        } else {
+        if !users.is_empty() {
             let told = Told { began, ended: Instant::now(), users: users.to_vec(), identity: identity.clone() };
             seen.told.push(told);
         }
@@ -291,21 +232,10 @@ impl Crowd {
         self.count(operation, self.at.client.send(&request).await.unwrap())
     }
 
-    /// The answer with what it is called. It must be one of those expected.
     fn count(&self, operation: &'static str, answer: Answer) -> (Answer, &'static str) {
-        let outcome = if answer.status == 200 {
-            Some("done")
-        } else {
-            let text = answer.json["message"].as_str().unwrap_or_default();
-            let is_it = |(exception, begin, _): &&(&str, &str, &str)| {
-                answer.status == 400 && answer.exception() == *exception && text.starts_with(begin)
-            };
-            REFUSALS.iter().find(is_it).map(|(_, _, name)| *name)
+        let Some(outcome) = self.seen.lock().unwrap().count(operation, &answer) else {
+            panic!("seed {}: {operation}: {answer:?}", self.seed)
         };
-        let expected = OUTCOMES.iter().find(|(name, _)| *name == operation).map_or(&[][..], |(_, outcomes)| outcomes);
-        let outcome = outcome.filter(|outcome| expected.contains(outcome));
-        let outcome = outcome.unwrap_or_else(|| panic!("seed {}: {operation}: {answer:?}", self.seed));
-        *self.seen.lock().unwrap().outcomes.entry((operation, outcome)).or_default() += 1;
         (answer, outcome)
     }
 
@@ -329,78 +259,6 @@ impl Crowd {
                 self.seen.lock().unwrap().told.push(told);
             }
             assert_eq!(told.len(), 1, "seed {}: {user}: {told:?}", self.seed);
-        }
-    }
-
-    /// That the calls got in each other's way: every outcome came to pass, or, where there are few calls, nearly every.
-    fn assert_much_happened(&self, calls: usize) {
-        let seen = self.seen.lock().unwrap();
-        let all = OUTCOMES.iter().flat_map(|(operation, outcomes)| outcomes.iter().map(move |one| (*operation, *one)));
-        let missed: Vec<_> = all.filter(|what| !seen.outcomes.contains_key(what)).collect();
-        let few = if calls < 5_000 { 8 } else { 0 };
-        assert!(missed.len() <= few, "seed {}: {missed:?} never happened in {:#?}", self.seed, seen.outcomes);
-        let made: usize = seen.outcomes.values().sum();
-        assert!(made >= calls, "seed {}: only {made} calls", self.seed);
-    }
-
-    async fn assert_sound(&self) {
-        let url = &self.at.database.url;
-        let astray = "select count(*) from logins l left join identities i
-                        on i.identity_id = l.identity_id and i.route / 1024 = l.route / 1024 and i.state = 1
-                      where i.identity_id is null";
-        assert_eq!(count(url, astray).await, 0, "seed {}: logins of dead identities", self.seed);
-        let shared = "select count(*) from (select from logins group by provider_no, subject_key
-                      having count(*) > 1) as more";
-        assert_eq!(count(url, shared).await, 0, "seed {}: logins of two identities", self.seed);
-        let second = "select count(*) from (select from logins where provider_no > 1
-                      group by identity_id, provider_no having count(*) > 1) as more";
-        assert_eq!(count(url, second).await, 0, "seed {}: two users of one public provider", self.seed);
-        let most = "select max(n) from (select count(*) as n from logins group by identity_id) as each";
-        let most = count(url, most).await;
-        assert_eq!(most, i64::try_from(LOGINS).unwrap(), "seed {}: the limit was missed or passed", self.seed);
-    }
-
-    /// The identities by id, each with whether it is enabled and whether it has logins.
-    async fn identities(&self) -> BTreeMap<String, (bool, bool)> {
-        let query = "select i.identity_id::text as id, i.state = 1 as enabled,
-                       exists (select from logins l where l.identity_id = i.identity_id) as used from identities i";
-        let rows = sqlx::query(query).fetch_all(&mut connect(&self.at.database.url).await).await.unwrap();
-        let id = |row: &PgRow| format!("us-east-1:{}", row.get::<String, _>("id"));
-        rows.iter().map(|row| (id(row), (row.get("enabled"), row.get("used")))).collect()
-    }
-
-    /// Who was told an identity is told the same again, unless it was merged away or deleted, or the user taken from it.
-    /// An identity that had a user and has none any more is no guest.
-    async fn assert_nobody_was_moved_without_reason(&self) {
-        let identities = self.identities().await;
-        let seen = self.seen.lock().unwrap();
-        let is_alive = |id: &String| identities.get(id).is_some_and(|(enabled, _)| *enabled);
-        let mut by_user: BTreeMap<&String, Vec<&Told>> = BTreeMap::new();
-        for told in &seen.told {
-            for user in &told.users {
-                by_user.entry(user).or_default().push(told);
-            }
-            assert_ne!(identities.get(&told.identity), Some(&(true, false)), "seed {}: a guest again", self.seed);
-        }
-        for (user, all) in by_user {
-            for before in all.iter().filter(|told| is_alive(&told.identity)) {
-                let was_taken = |until: Instant| {
-                    seen.taken.iter().any(|taken| {
-                        taken.identity == before.identity
-                            && (taken.user == *user || taken.user.ends_with(':') && user.starts_with(&taken.user))
-                            && taken.ended >= before.began
-                            && taken.began <= until
-                    })
-                };
-                for after in all.iter().filter(|after| after.began > before.ended) {
-                    let (first, then) = (&before.identity, &after.identity);
-                    let explained = first == then || was_taken(after.ended);
-                    assert!(explained, "seed {}: {user} was told {first}, then {then}", self.seed);
-                }
-            }
-            let told: BTreeSet<&String> = all.iter().map(|told| &told.identity).collect();
-            let moved = told.len() > 1;
-            assert_eq!(moved, !LEFT_ALONE.contains(&user.as_str()), "seed {}: {user}: {told:?}", self.seed);
         }
     }
 }

@@ -14,6 +14,7 @@ mod federation;
 mod issuer;
 mod proxy;
 mod raw;
+mod seen;
 
 mod collisions;
 mod crash;
