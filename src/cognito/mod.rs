@@ -30,6 +30,7 @@ use axum::http::{HeaderMap, Request, header};
 use axum::response::Response;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
+use serde_json::Value;
 
 use self::caller::{Caller, Visitor};
 use self::fault::Fault;
@@ -48,6 +49,7 @@ struct Call<'a> {
     body: &'a [u8],
     address: IpAddr,
     operation: &'static str,
+    began: Instant,
 }
 
 /// Answers `POST /`.
@@ -90,24 +92,7 @@ async fn answer(app: &App, parts: &Parts, body: Body, operation: Option<&'static
     let operation = operation.ok_or_else(Fault::unknown_operation)?;
     door::check_encoding(&parts.headers)?;
     app.check_unsealed()?;
-    let call = Call { app, parts, body: &body, address, operation };
-    match tokio::time::timeout(time_limit(app, operation), dispatch(&call)).await {
-        Ok(result) => result,
-        Err(_) => Err(Fault::internal(Error::internal("the operation did not end within server.handler_timeout"))),
-    }
-}
-
-/// Operations that may have to ask an issuer for its keys have the time for that beside their own.
-fn time_limit(app: &App, operation: &str) -> Duration {
-    let own = app.config.server.handler_timeout;
-    match operation {
-        "GetId"
-        | "GetOpenIdToken"
-        | "GetOpenIdTokenForDeveloperIdentity"
-        | "GetCredentialsForIdentity"
-        | "UnlinkIdentity" => own + app.config.upstream.fetch_timeout,
-        _ => own,
-    }
+    dispatch(&Call { app, parts, body: &body, address, operation, began: Instant::now() }).await
 }
 
 /// The table of operations: who may call each, and what answers.
@@ -155,10 +140,10 @@ where
 {
     origin::check(call.app, &call.parts.headers)?;
     let rules = Rules { services: &[Service::COGNITO_IDENTITY], regions: call.app.regions.as_deref() };
-    let caller = caller::authenticate(call.app, call.parts, call.body, &rules).await?;
+    let caller = call.in_time(Duration::ZERO, caller::authenticate(call.app, call.parts, call.body, &rules)).await?;
     call.app.limits.admit_operation(&caller.account_id, call.operation)?;
-    let input = input(call)?;
-    serialize(&function(call.app, caller, input).await?)
+    let (input, fetching) = input(call)?;
+    serialize(&call.in_time(fetching, function(call.app, caller, input)).await?)
 }
 
 /// Runs an operation for anyone. A signature, which old clients send, is not looked at.
@@ -168,12 +153,33 @@ where
     O: Serialize,
     F: Future<Output = Result<O>>,
 {
-    let input = input(call)?;
-    serialize(&function(call.app, Visitor { address: call.address }, input).await?)
+    let (input, fetching) = input(call)?;
+    let visitor = Visitor { address: call.address };
+    serialize(&call.in_time(fetching, function(call.app, visitor, input)).await?)
 }
 
-/// The body as the operation's input: first its types, then every constraint of the model.
-fn input<I: DeserializeOwned>(call: &Call<'_>) -> Result<I, Fault> {
+impl Call<'_> {
+    /// What the work gives, if it ends within the time of a request, and `more`.
+    async fn in_time<T>(&self, more: Duration, work: impl Future<Output = Result<T>>) -> Result<T, Fault> {
+        let limit = self.app.config.server.handler_timeout + more;
+        match tokio::time::timeout(limit.saturating_sub(self.began.elapsed()), work).await {
+            Ok(result) => Ok(result?),
+            Err(_) => Err(Fault::internal(Error::internal("the operation did not end within server.handler_timeout"))),
+        }
+    }
+
+    /// The time for asking issuers, if there are logins that only they can vouch for.
+    fn fetching(&self, body: &Value) -> Duration {
+        // A backend vouches for its own user itself.
+        let vouched = usize::from(self.operation == "GetOpenIdTokenForDeveloperIdentity");
+        let logins = body.get("Logins").and_then(Value::as_object).map_or(0, serde_json::Map::len);
+        if logins > vouched { self.app.config.upstream.fetch_timeout } else { Duration::ZERO }
+    }
+}
+
+/// The body as the operation's input: first its types, then every constraint of the model. And how long issuers may
+/// have to be asked about it.
+fn input<I: DeserializeOwned>(call: &Call<'_>) -> Result<(I, Duration), Fault> {
     let shape = shapes::input_of(call.operation).ok_or_else(Fault::unknown_operation)?;
     let mut body = json::read(call.body)?;
     types::check_types(shape, &body)?;
@@ -182,7 +188,9 @@ fn input<I: DeserializeOwned>(call: &Call<'_>) -> Result<I, Fault> {
     if !violations.is_empty() {
         return Err(violations.into());
     }
-    serde_json::from_value(body).map_err(|error| Fault::internal(Error::internal(error)))
+    let fetching = call.fetching(&body);
+    let input = serde_json::from_value(body).map_err(|error| Fault::internal(Error::internal(error)))?;
+    Ok((input, fetching))
 }
 
 /// The output as a body; operations without an output shape answer with an empty one.

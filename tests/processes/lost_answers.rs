@@ -63,7 +63,7 @@ impl Lossy {
         json!({ "IdentityId": named, "Logins": self.at.logins(users) })
     }
 
-    fn developers(&self, more: Value) -> Value {
+    fn developers(&self, more: &Value) -> Value {
         let mut body = json!({ "IdentityPoolId": self.pool, "DeveloperProviderName": PROVIDER });
         body.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
         body
@@ -118,7 +118,7 @@ async fn links_and_merges_of_a_lost_try_are_done() {
     let merged = at.call_in_vain("GetOpenIdToken", &at.use_of(&other, &["a:ann", "b:ann"])).await;
     assert_eq!(merged.member("IdentityId"), other, "the identity named survives");
     let (_, bea) = (at.id("ada").await, at.id("bea").await);
-    let body = at.developers(json!({ "SourceUserIdentifier": "ada", "DestinationUserIdentifier": "bea" }));
+    let body = at.developers(&json!({ "SourceUserIdentifier": "ada", "DestinationUserIdentifier": "bea" }));
     assert_eq!(at.call_in_vain("MergeDeveloperIdentities", &body).await.member("IdentityId"), bea);
     assert_eq!((at.id("a:ann").await, at.id("ada").await), (other, bea));
 }
@@ -138,7 +138,7 @@ async fn what_a_lost_try_has_taken_away_is_not_missed() {
         assert_ne!(at.id(proof).await, ann);
     }
     let ada = at.id("ada").await;
-    let body = at.developers(json!({ "IdentityId": ada, "DeveloperUserIdentifier": "ada" }));
+    let body = at.developers(&json!({ "IdentityId": ada, "DeveloperUserIdentifier": "ada" }));
     assert_eq!(at.call_in_vain("UnlinkDeveloperIdentity", &body).await.status, 200);
     assert_ne!(at.id("ada").await, ada);
     let bea = at.id("bea").await;
