@@ -71,7 +71,8 @@ impl Ring {
         }
         let mut conns = Vec::new();
         for _ in 0..RACERS {
-            let conn = PgConnection::connect_with(&at.broker.db.options()).await.unwrap();
+            let options = at.broker.db.options().options([("lock_timeout", "5s")]);
+            let conn = PgConnection::connect_with(&options).await.unwrap();
             conns.push(Arc::new(Mutex::new(conn)));
         }
         Self { pools: pools.try_into().unwrap(), proven: Arc::new(proven), conns, at }
@@ -128,20 +129,27 @@ async fn run(
     proven: Arc<BTreeMap<String, VerifiedLogin>>,
 ) -> Answer {
     let conn = &mut *conn.lock().await;
+    let answer = attempt(call, conn, &pool, &proven).await;
+    // A refusal leaves a transaction that ends when the connection is next used.
+    conn.ping().await.unwrap();
+    answer
+}
+
+async fn attempt(call: Call, conn: &mut PgConnection, pool: &Pool, proven: &BTreeMap<String, VerifiedLogin>) -> Answer {
     match call {
         SignIn(named, users) => {
-            let named = named.map(|uuid| id_of(&pool, uuid));
+            let named = named.map(|uuid| id_of(pool, uuid));
             let developer = users.iter().find(|name| !name.contains(':')).map(|name| user(name));
             let public: Vec<VerifiedLogin> = users.iter().filter_map(|name| proven.get(*name).cloned()).collect();
             let claim =
                 Claim { named: named.as_ref(), developer: developer.as_ref(), public: &public, ..Claim::default() };
-            Ok(Some(sign_in::sign_in(conn, &pool, &claim, LOGINS).await?.identity))
+            Ok(Some(sign_in::sign_in(conn, pool, &claim, LOGINS).await?.identity))
         }
         Take(identity, proof, path) => {
             let logins = [proven[proof].clone()];
             let proof = Proof { logins: &logins, by_own_token: false, again: false };
             let key = proven[&format!("{path}:ann")].login_key();
-            unlink_providers(conn, &pool, identity, &proof, &[pool.numbered[key].no]).await.map(|()| None)
+            unlink_providers(conn, pool, identity, &proof, &[pool.numbered[key].no]).await.map(|()| None)
         }
     }
 }
