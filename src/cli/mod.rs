@@ -54,7 +54,7 @@ enum Command {
     Serve(serve::Args),
     /// Apply the schema's migrations, or show them.
     Migrate(migrate::Args),
-    /// Make the tenants, access keys, login providers and pools that a TOML file describes, or bring them to it.
+    /// Make the tenants, access keys, login providers, pools and roles that a TOML file describes, or bring them to it.
     #[command(after_long_help = apply::EXAMPLE)]
     Apply(apply::Args),
     /// Tenants: what AWS calls accounts.

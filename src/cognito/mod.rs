@@ -11,7 +11,7 @@ pub mod model;
 pub mod origin;
 mod pools;
 mod principal_tags;
-mod roles;
+pub(crate) mod roles;
 pub mod shapes;
 mod tags;
 mod tokens;

@@ -68,7 +68,11 @@ impl TagMap {
         Ok(())
     }
 
-    fn check(&self) -> Result<()> {
+    /// Checks what the model leaves open.
+    ///
+    /// # Errors
+    /// [`Error::InvalidParameter`] as for [`TagMap::set`].
+    pub fn check(&self) -> Result<()> {
         for (key, claim) in self.principal_tags.iter().flatten() {
             tags::check_key(key)?;
             if claim.contains('\0') {

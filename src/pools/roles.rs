@@ -86,7 +86,9 @@ impl Roles {
         let roles = Self { by_kind, mappings };
         let mut tx = sqlx::Connection::begin(conn).await?;
         let pool = pool.lock(&mut tx).await?;
-        roles.check(&pool.settings, rules_limit)?;
+        if let Some(problem) = roles.problems(&pool.settings, rules_limit).next() {
+            return Err(problem);
+        }
         sqlx::query!(
             "update identity_pools set roles = $2, role_mappings = $3, modified_at = now() where pool_no = $1",
             pool.no,
@@ -100,17 +102,16 @@ impl Roles {
         Ok(())
     }
 
-    fn check(&self, settings: &Settings, rules_limit: u32) -> Result<()> {
+    /// What keeps a pool of these settings from having them; [`Roles::set`] tells the first.
+    pub fn problems(&self, settings: &Settings, rules_limit: u32) -> impl Iterator<Item = Error> {
         let mappings = || self.mappings.iter().flatten();
-        if let Some((provider, _)) = mappings().find(|(provider, _)| !has_mapping_provider(settings, provider)) {
-            return Err(Error::NotAMappingProvider(provider.clone()));
-        }
-        mappings().try_for_each(|(provider, mapping)| mapping.check(provider, rules_limit))?;
+        let strangers = mappings()
+            .filter(|(provider, _)| !has_mapping_provider(settings, provider))
+            .map(|(provider, _)| Error::NotAMappingProvider(provider.clone()));
+        let ill_formed = mappings().filter_map(move |(provider, mapping)| mapping.check(provider, rules_limit).err());
         let rules = mappings().flat_map(|(_, mapping)| mapping.rules.iter().flatten()).map(|rule| &rule.role_arn);
-        match self.by_kind.iter().flat_map(BTreeMap::values).chain(rules).find(|arn| !is_role_arn(arn)) {
-            Some(arn) => Err(Error::RoleForbidden(arn.clone())),
-            None => Ok(()),
-        }
+        let arns = self.by_kind.iter().flat_map(BTreeMap::values).chain(rules).filter(|arn| !is_role_arn(arn));
+        strangers.chain(ill_formed).chain(arns.map(|arn| Error::RoleForbidden(arn.clone())))
     }
 }
 
@@ -151,7 +152,8 @@ fn has_mapping_provider(settings: &Settings, key: &str) -> bool {
 
 /// `arn:PARTITION:iam::ACCOUNT:role/[PATH/]NAME`, as IAM makes them
 /// (<https://docs.aws.amazon.com/IAM/latest/APIReference/API_Role.html>). Whether there is such a role is not known here.
-fn is_role_arn(text: &str) -> bool {
+#[must_use]
+pub fn is_role_arn(text: &str) -> bool {
     let parts: Vec<&str> = text.splitn(6, ':').collect();
     let ["arn", partition, "iam", "", account, resource] = parts[..] else { return false };
     let partition_fits = partition == "aws"

@@ -40,7 +40,8 @@ impl Settings {
 
     /// The login key of the provider that is called `name`: that key itself, an OpenID Connect provider's ARN, or the
     /// developer provider's name.
-    pub(super) fn login_key<'a>(&self, name: &'a str) -> Option<&'a str> {
+    #[must_use]
+    pub fn login_key<'a>(&self, name: &'a str) -> Option<&'a str> {
         let keys = self.providers.login_keys();
         if keys.contains(name) || self.developer_provider.as_deref() == Some(name) {
             return Some(name);

@@ -4,7 +4,7 @@ use serde_json::{Value, json};
 
 use crate::stage::Stage;
 
-const POOL: &str = "us-east-1:6d03c3ca-918a-4d03-84bd-192d2cb331b8";
+pub const POOL: &str = "us-east-1:6d03c3ca-918a-4d03-84bd-192d2cb331b8";
 const OTHER_POOL: &str = "us-east-1:11111111-918a-4d03-84bd-192d2cb331b8";
 
 const SEED: &str = r#"
@@ -53,24 +53,24 @@ account_id = "222233334444"
 name = "other"
 "#;
 
-fn stage() -> Stage {
+pub fn stage() -> Stage {
     let mut stage = Stage::set_up("serve");
     stage.set("ACME_SECRET", "acme-secret-of-the-environment");
     stage.file("acme.secret", 0o600, "acme-secret-of-a-file\n");
     stage
 }
 
-fn counts(applied: &Value) -> [usize; 3] {
+pub fn counts(applied: &Value) -> [usize; 3] {
     ["Made", "Changed", "Left"].map(|fate| applied[fate].as_array().unwrap().len())
 }
 
 impl Stage {
-    fn apply(&self, seed: &str) -> Value {
+    pub fn apply(&self, seed: &str) -> Value {
         let file = self.file("seed.toml", 0o644, seed);
         self.json(&["apply", file.to_str().unwrap()])
     }
 
-    fn refuses(&self, code: i32, seed: &str) -> String {
+    pub fn refuses(&self, code: i32, seed: &str) -> String {
         let (file, before) = (self.file("seed.toml", 0o644, seed), self.dump());
         let told = self.fails(code, &["apply", file.to_str().unwrap()]);
         assert_eq!(self.dump(), before, "nothing is written");
@@ -228,7 +228,7 @@ identity_pool_id = "eu-west-1:6d03c3ca-918a-4d03-84bd-192d2cb331b8"
 identity_pool_name = "a*b"
 allow_classic_flow = "yes"
 developer_provider_name = "no blanks"
-roles = { authenticated = "arn:aws:iam::111122223333:role/x" }
+roles = "arn:aws:iam::111122223333:role/x"
 [[tenant.identity_pool]]
 identity_pool_id = "us-east-1:NONE"
 identity_pool_name = "b"
@@ -258,7 +258,7 @@ saml_provider_arns = ["arn:aws:iam::111122223333:saml-provider/\u0007"]
         "line 12: tenant.access_key.secret: no such field",
         "line 14: tenant.identity_pool.identity_pool_id: region eu-west-1 is not served",
         "line 16: tenant.identity_pool.allow_classic_flow: must be true or false",
-        "line 18: tenant.identity_pool.roles: roles come with a later release",
+        "line 18: tenant.identity_pool.roles: must be a table: [tenant.identity_pool.roles]",
         "line 13: tenant.identity_pool: Value 'a*b' at 'identityPoolName' failed to satisfy constraint: ",
         "line 13: tenant.identity_pool: Value 'no blanks' at 'developerProviderName' failed",
         "line 20: tenant.identity_pool.identity_pool_id: must be REGION:UUID",

@@ -1,20 +1,24 @@
-//! From what a seed asks for to rows: what stands against it, then each tenant, key, login provider and pool in its
-//! transaction.
+//! From what a seed asks for to rows: what stands against it, then each tenant, key, login provider, pool, its roles and
+//! each of its maps of principal tags in its transaction.
 
 use sqlx::Connection as _;
 use sqlx::postgres::PgConnection;
 
 use super::Applied;
-use super::wanted::{WantedKey, WantedPool, WantedProvider, WantedTenant};
+use super::pool::WantedPool;
+use super::principal_tags::WantedTags;
+use super::wanted::{WantedKey, WantedProvider, WantedTenant};
 use crate::cli::Failure;
 use crate::clock::Clock;
 use crate::config::Limits;
 use crate::db::Db;
 use crate::error::{Error, Result};
 use crate::iam::OidcProvider;
-use crate::ids::AccountId;
+use crate::ids::{AccountId, PoolId};
 use crate::pools::Pool;
 use crate::pools::Settings;
+use crate::pools::principal_tags::TagMap;
+use crate::pools::roles::Roles;
 use crate::retry;
 use crate::seal::Seal;
 use crate::tenants::{AccessKey, Tenant};
@@ -86,7 +90,17 @@ pub(super) async fn about(db: &Db, seal: &Seal, limits: &Limits, tenants: &[Want
         }
         for pool in &tenant.pools {
             let fate = retry!(db, |conn| { bring_pool(conn, account, pool, limits.identity_pools_per_account).await });
-            applied.note(format!("identity-pool {}", pool.id), fate)?;
+            let item = format!("identity-pool {}", pool.id);
+            applied.note(item.clone(), fate)?;
+            if let Some(roles) = &pool.roles {
+                let limit = limits.rules_per_role_mapping;
+                let fate = retry!(db, |conn| { bring_roles(conn, account, &pool.id, roles, limit).await });
+                applied.note(format!("roles of {item}"), fate)?;
+            }
+            for tags in &pool.principal_tags {
+                let fate = retry!(db, |conn| { bring_principal_tags(conn, account, &pool.id, tags).await });
+                applied.note(format!("principal-tags of {item} {}", tags.provider), fate)?;
+            }
         }
     }
     Ok(applied)
@@ -176,4 +190,41 @@ async fn bring_pool(conn: &mut PgConnection, account: &AccountId, wanted: &Wante
             Pool::create(conn, account, &wanted.id, &settings, limit).await.map(|_| Fate::Made)
         }
     }
+}
+
+async fn bring_roles(
+    conn: &mut PgConnection,
+    account: &AccountId,
+    id: &PoolId,
+    wanted: &Roles,
+    limit: u32,
+) -> Result<Fate> {
+    let pool = brought(conn, account, id).await?;
+    if pool.roles == *wanted {
+        return Ok(Fate::Left);
+    }
+    let fate = if pool.roles == Roles::default() { Fate::Made } else { Fate::Changed };
+    wanted.clone().set(conn, &pool, limit).await?;
+    Ok(fate)
+}
+
+async fn bring_principal_tags(
+    conn: &mut PgConnection,
+    account: &AccountId,
+    id: &PoolId,
+    wanted: &WantedTags,
+) -> Result<Fate> {
+    let pool = brought(conn, account, id).await?;
+    let fate = match TagMap::of(&pool, &wanted.provider)? {
+        Some(map) if wanted.is(map) => return Ok(Fate::Left),
+        Some(_) => Fate::Changed,
+        None => Fate::Made,
+    };
+    wanted.map.set(conn, &pool, &wanted.provider).await?;
+    Ok(fate)
+}
+
+/// The pool that was made or changed just before.
+async fn brought(conn: &mut PgConnection, account: &AccountId, id: &PoolId) -> Result<Pool> {
+    Pool::find(conn, account, id).await?.ok_or_else(|| Error::PoolNotFound(id.to_string()))
 }

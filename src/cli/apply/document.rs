@@ -3,6 +3,8 @@
 use std::cell::RefCell;
 use std::collections::BTreeMap;
 
+use serde::de::value::StrDeserializer;
+use serde::de::{DeserializeOwned, IntoDeserializer as _};
 use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
@@ -102,11 +104,29 @@ impl<'d, 'a> Section<'d, 'a> {
 
     /// A field that is text and must be there.
     pub(super) fn needed_text(&self, field: &'static str) -> Option<String> {
-        let text = self.text(field);
-        if !self.table.contains_key(field) {
+        self.needed(field).then(|| self.text(field)).flatten()
+    }
+
+    /// Whether a field is there that must be.
+    pub(super) fn needed(&self, field: &'static str) -> bool {
+        let there = self.has(field);
+        if !there {
             self.problem(field, "is needed");
         }
-        text
+        there
+    }
+
+    /// A field whose text is one of few, which `what` tells.
+    pub(super) fn choice<T: DeserializeOwned>(&self, field: &'static str, what: &str) -> Option<T> {
+        self.expect(field, what, |value| {
+            let text: StrDeserializer<'_, serde::de::value::Error> = value.as_str()?.into_deserializer();
+            T::deserialize(text).ok()
+        })
+    }
+
+    /// The same, and it must be there.
+    pub(super) fn needed_choice<T: DeserializeOwned>(&self, field: &'static str, what: &str) -> Option<T> {
+        self.needed(field).then(|| self.choice(field, what)).flatten()
     }
 
     /// A field that is true or false.
@@ -123,11 +143,7 @@ impl<'d, 'a> Section<'d, 'a> {
 
     /// The same, and it must be there.
     pub(super) fn needed_texts(&self, field: &'static str) -> Option<Vec<String>> {
-        let texts = self.texts(field);
-        if !self.table.contains_key(field) {
-            self.problem(field, "is needed");
-        }
-        texts
+        self.needed(field).then(|| self.texts(field)).flatten()
     }
 
     /// A field that is a table of texts.
@@ -144,24 +160,25 @@ impl<'d, 'a> Section<'d, 'a> {
     /// The sections of a field that is a list of tables.
     pub(super) fn sections(&self, field: &'static str) -> Vec<Section<'d, 'a>> {
         let what = format!("a list of tables: [[{}]]", self.path(field));
-        let section = |value: &'d Spanned<DeValue<'a>>| {
-            Some(Section {
-                document: self.document,
-                name: self.path(field),
-                at: value.span().start,
-                table: value.get_ref().as_table()?,
-                known: RefCell::default(),
-            })
-        };
+        let section = |value: &'d Spanned<_>| self.inner(field, value.span().start, value.get_ref());
         let sections = self.expect(field, &what, |value| value.as_array()?.iter().map(section).collect());
         sections.unwrap_or_default()
     }
 
-    /// A field that may not be there, and why.
-    pub(super) fn refuse(&self, field: &'static str, why: &str) {
-        if self.get(field).is_some() {
-            self.problem(field, why);
-        }
+    /// The section of a field that is a table.
+    pub(super) fn section(&self, field: &'static str) -> Option<Section<'d, 'a>> {
+        let at = self.get(field)?.span().start;
+        self.expect(field, &format!("a table: [{}]", self.path(field)), |value| self.inner(field, at, value))
+    }
+
+    fn inner(&self, field: &str, at: usize, value: &'d DeValue<'a>) -> Option<Section<'d, 'a>> {
+        let (document, name) = (self.document, self.path(field));
+        Some(Section { document, name, at, table: value.as_table()?, known: RefCell::default() })
+    }
+
+    /// Whether a field is there, be it right or wrong.
+    pub(super) fn has(&self, field: &'static str) -> bool {
+        self.get(field).is_some()
     }
 
     /// Refuses every field that was not asked for.

@@ -1,5 +1,5 @@
-//! `symbolon apply`: bring tenants, access keys, login providers and identity pools to what a TOML file says. Applied again, it changes
-//! nothing; what the file does not name is left alone.
+//! `symbolon apply`: bring tenants, access keys, login providers, identity pools and their roles to what a TOML file
+//! says. Applied again, it changes nothing; what the file does not name is left alone.
 //!
 //! The layout, names as Terraform's AWS provider has them where it has any:
 //!
@@ -11,16 +11,29 @@
 //!   `allow_unauthenticated_identities` (false otherwise), `allow_classic_flow`, `developer_provider_name`,
 //!   `supported_login_providers`, `openid_connect_provider_arns`, `saml_provider_arns`, `tags`.
 //! - `[[tenant.identity_pool.cognito_identity_provider]]`: `provider_name`, `client_id`, `server_side_token_check`.
+//! - `[tenant.identity_pool.roles]`: `authenticated`, `unauthenticated`, each the ARN of a role.
+//! - `[[tenant.identity_pool.role_mapping]]`: `identity_provider`, `type`, `ambiguous_role_resolution`, all
+//!   needed.
+//! - `[[tenant.identity_pool.role_mapping.mapping_rule]]`: `claim`, `match_type`, `value`, `role_arn`, all needed.
+//! - `[[tenant.identity_pool.principal_tag]]`: `identity_provider_name`, needed; `use_defaults` (false otherwise),
+//!   `principal_tags`.
 //!
 //! An existing pool is changed as `UpdateIdentityPool` would: public providers left out are cleared; the classic flow,
 //! the developer provider and the tags left out stay. So do the thumbprints and the tags of an OpenID Connect provider.
+//! Roles and role mappings are one, as for `SetIdentityPoolRoles`: if the pool names either, both are brought to what it
+//! says. Principal tags are brought for each provider that is named, and stay for the others. The providers of both are
+//! those that the pool's own section names, so that a seed is right or wrong by itself.
 //!
-//! Everything is checked before anything is written: the file first (`document`, `wanted`), then against the database
-//! (`bring`). Each tenant, key, provider and pool is one transaction, as for every other writer; a run that failed in the middle
-//! is simply run again.
+//! Everything is checked before anything is written: the file first (`document`; `wanted`, `pool`, `roles`,
+//! `principal_tags`), then against the database (`bring`). Each tenant, key, provider and pool, a pool's roles and each
+//! of its maps of principal tags is one transaction, as for every other writer; a run that failed in the middle is
+//! simply run again.
 
 mod bring;
 mod document;
+mod pool;
+mod principal_tags;
+mod roles;
 mod wanted;
 
 use std::path::{Path, PathBuf};
@@ -68,9 +81,30 @@ pub const EXAMPLE: &str = r#"Example of a FILE:
   provider_name = "cognito-idp.us-east-1.amazonaws.com/us-east-1_abcdefghi"
   client_id = "1234567890abcdefghijklmnop"
 
+  [tenant.identity_pool.roles]
+  authenticated = "arn:aws:iam::111122223333:role/user"
+  unauthenticated = "arn:aws:iam::111122223333:role/guest"
+
+  [[tenant.identity_pool.role_mapping]]
+  identity_provider = "cognito-idp.us-east-1.amazonaws.com/us-east-1_abcdefghi:1234567890abcdefghijklmnop"
+  type = "Rules"                      # or "Token"
+  ambiguous_role_resolution = "AuthenticatedRole"       # or "Deny"
+
+  [[tenant.identity_pool.role_mapping.mapping_rule]]
+  claim = "isAdmin"
+  match_type = "Equals"               # or "Contains", "StartsWith", "NotEqual"
+  value = "paid"
+  role_arn = "arn:aws:iam::111122223333:role/admin"
+
+  [[tenant.identity_pool.principal_tag]]
+  identity_provider_name = "idp.example.com"
+  use_defaults = false
+  principal_tags = { team = "custom:team" }
+
 Applied again it changes nothing; what it does not name is left alone. Existing pools are changed as UpdateIdentityPool
 would: public providers left out are cleared; allow_classic_flow, developer_provider_name and tags left out stay. Of an
-OpenID Connect provider, thumbprint_list and tags left out stay."#;
+OpenID Connect provider, thumbprint_list and tags left out stay. Roles and role mappings are one: if a pool names either,
+both are brought to what it says. Principal tags are brought for each provider named."#;
 
 /// Options of `symbolon apply`.
 #[derive(Debug, clap::Args)]

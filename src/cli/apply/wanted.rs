@@ -7,19 +7,20 @@ use std::path::Path;
 
 use serde_json::{Value, json};
 use time::OffsetDateTime;
+use uuid::Uuid;
 use zeroize::Zeroizing;
 
 use super::document::{Document, Section};
+use super::pool::{self, WantedPool};
 use crate::aws_query;
 use crate::cli::tenant;
 use crate::cognito::fault::Fault;
 use crate::cognito::{shapes, validate};
 use crate::config::{Config, Environment};
+use crate::error::Error;
 use crate::iam::{OidcProvider, provider_url};
-use crate::ids::{AccessKeyId, AccountId, PoolId};
-use crate::pools::Settings;
-use crate::pools::providers::{Providers, UserPool};
-use crate::tags::{self, Tags};
+use crate::ids::{AccessKeyId, AccountId};
+use crate::tags::Tags;
 use crate::tenants::access_key::{Secret, is_dev_access_key};
 
 /// What a seed is checked against, the database aside.
@@ -31,9 +32,6 @@ pub(super) struct Context<'a> {
     /// Whether dev mode's well-known access keys are allowed.
     pub(super) dev: bool,
 }
-
-/// A well-formed pool id.
-const ANY_POOL_ID: &str = "us-east-1:00000000-0000-0000-0000-000000000000";
 
 /// A tenant with its keys, login providers and pools.
 pub(super) struct WantedTenant {
@@ -86,32 +84,6 @@ impl WantedProvider {
     }
 }
 
-/// An identity pool.
-pub(super) struct WantedPool {
-    pub(super) line: usize,
-    pub(super) id: PoolId,
-    name: String,
-    allow_unauthenticated: bool,
-    allow_classic: Option<bool>,
-    pub(super) developer_provider: Option<String>,
-    providers: Providers,
-    tags: Option<Tags>,
-}
-
-impl WantedPool {
-    /// The settings of the pool that has `current` ones now: what is left out stays or goes as by `UpdateIdentityPool`.
-    pub(super) fn settings(&self, current: Settings) -> Settings {
-        Settings {
-            name: self.name.clone(),
-            allow_unauthenticated: self.allow_unauthenticated,
-            allow_classic: self.allow_classic.or(current.allow_classic),
-            developer_provider: current.developer_provider.or_else(|| self.developer_provider.clone()),
-            providers: self.providers.clone(),
-            tags: self.tags.clone().unwrap_or(current.tags),
-        }
-    }
-}
-
 /// Reads a seed, or lists everything that is wrong with it.
 pub(super) fn read(source: &str, context: &Context<'_>) -> Result<Vec<WantedTenant>, Vec<String>> {
     let document = Document::new(source);
@@ -134,7 +106,7 @@ struct Seen {
     tenants: BTreeSet<AccountId>,
     keys: BTreeSet<AccessKeyId>,
     providers: BTreeSet<(String, String)>,
-    pools: BTreeSet<uuid::Uuid>,
+    pools: BTreeSet<Uuid>,
 }
 
 fn read_tenant(section: &Section<'_, '_>, context: &Context<'_>, seen: &mut Seen) -> Option<WantedTenant> {
@@ -151,7 +123,11 @@ fn read_tenant(section: &Section<'_, '_>, context: &Context<'_>, seen: &mut Seen
     let providers = section.sections("openid_connect_provider");
     let owner = account_id.as_ref().map(ToString::to_string).unwrap_or_default();
     let providers = providers.iter().filter_map(|provider| read_provider(provider, context, &owner, seen)).collect();
-    let pools = section.sections("identity_pool").iter().filter_map(|pool| read_pool(pool, context, seen)).collect();
+    let pools = section
+        .sections("identity_pool")
+        .iter()
+        .filter_map(|section| pool::read(section, context, &mut seen.pools))
+        .collect();
     section.end();
     Some(WantedTenant { account_id: account_id?, name: name?, keys, providers, pools })
 }
@@ -274,106 +250,26 @@ fn check_provider(
     }
 }
 
-fn read_pool(section: &Section<'_, '_>, context: &Context<'_>, seen: &mut Seen) -> Option<WantedPool> {
-    let id = section.needed_text("identity_pool_id");
-    let name = section.needed_text("identity_pool_name");
-    let pool_id = id.as_deref().and_then(|text| read_pool_id(section, text, context));
-    if pool_id.as_ref().is_some_and(|id| !seen.pools.insert(id.uuid)) {
-        section.problem("identity_pool_id", "stands twice in this file");
-    }
-    let allow_unauthenticated = section.flag("allow_unauthenticated_identities").unwrap_or(false);
-    let allow_classic = section.flag("allow_classic_flow");
-    let developer_provider = section.text("developer_provider_name");
-    let providers = Providers {
-        supported_logins: section.text_map("supported_login_providers").unwrap_or_default(),
-        openid_connect_arns: section.texts("openid_connect_provider_arns").unwrap_or_default(),
-        saml_arns: section.texts("saml_provider_arns").unwrap_or_default(),
-        user_pools: section.sections("cognito_identity_provider").iter().map(read_user_pool).collect(),
-    };
-    let tags = section.text_map("tags");
-    for field in ["roles", "role_mapping", "role_mappings"] {
-        section.refuse(field, "roles come with a later release; leave this out until then");
-    }
-    section.end();
-    let wanted = WantedPool {
-        line: section.line(),
-        // What is missing was told above; the rest is checked nevertheless, under any id.
-        id: pool_id.clone().or_else(|| PoolId::parse(ANY_POOL_ID))?,
-        name: name.clone().unwrap_or_else(|| "-".to_owned()),
-        allow_unauthenticated,
-        allow_classic,
-        developer_provider,
-        providers,
-        tags,
-    };
-    check_pool(section, &wanted, context.config);
-    (pool_id.is_some() && name.is_some()).then_some(wanted)
-}
-
-fn read_pool_id(section: &Section<'_, '_>, text: &str, context: &Context<'_>) -> Option<PoolId> {
-    let Some(id) = PoolId::parse(text) else {
-        section.problem(
-            "identity_pool_id",
-            "must be REGION:UUID in lower case, such as us-east-1:6d03c3ca-918a-4d03-84bd-192d2cb331b8",
-        );
-        return None;
-    };
-    if context.config.served_regions().is_some_and(|served| !served.contains(&id.region)) {
-        section.problem("identity_pool_id", &format!("region {} is not served; add it to `regions`", id.region));
-    }
-    Some(id)
-}
-
-fn read_user_pool(section: &Section<'_, '_>) -> UserPool {
-    let user_pool = UserPool {
-        provider_name: section.needed_text("provider_name").unwrap_or_default(),
-        client_id: section.needed_text("client_id").unwrap_or_default(),
-        server_side_token_check: section.flag("server_side_token_check"),
-    };
-    section.end();
-    user_pool
-}
-
-/// Checks a pool as a request that asks for it would be: by the model, then by what the model leaves open.
-fn check_pool(section: &Section<'_, '_>, wanted: &WantedPool, config: &Config) {
-    let settings = wanted.settings(Settings::default());
-    let violations = shapes::input_of("UpdateIdentityPool")
-        .map(|shape| validate::violations(shape, &on_the_wire(wanted, &settings)))
-        .unwrap_or_default();
+/// Notes every limit of the model that an operation's input breaks; returns whether there is none.
+pub(super) fn fits_model(section: &Section<'_, '_>, field: &str, operation: &str, input: &Value) -> bool {
+    let violations = shapes::input_of(operation).map(|shape| validate::violations(shape, input)).unwrap_or_default();
     for violation in &violations {
-        section.problem("", &violation.to_string());
+        section.problem(field, &violation.to_string());
     }
-    if !violations.is_empty() {
-        return;
-    }
-    let limits = &config.limits;
-    let checks =
-        [settings.providers.check(limits), tags::check(&settings.tags, limits.tags_per_pool), settings.check()];
-    for error in checks.into_iter().filter_map(Result::err) {
-        let text = error.to_string();
-        section.problem("", &Fault::from(error).message.unwrap_or(text));
-    }
+    violations.is_empty()
 }
 
-fn on_the_wire(wanted: &WantedPool, settings: &Settings) -> Value {
-    let client = |client: &UserPool| json!({ "ProviderName": client.provider_name, "ClientId": client.client_id });
-    json!({
-        "IdentityPoolId": wanted.id.to_string(),
-        "IdentityPoolName": settings.name,
-        "AllowUnauthenticatedIdentities": settings.allow_unauthenticated,
-        "SupportedLoginProviders": settings.providers.supported_logins,
-        "DeveloperProviderName": settings.developer_provider,
-        "OpenIdConnectProviderARNs": settings.providers.openid_connect_arns,
-        "CognitoIdentityProviders": settings.providers.user_pools.iter().map(client).collect::<Vec<_>>(),
-        "SamlProviderARNs": settings.providers.saml_arns,
-        "IdentityPoolTags": settings.tags,
-    })
+/// What the wire would say.
+pub(super) fn words(error: Error) -> String {
+    let text = error.to_string();
+    Fault::from(error).message.unwrap_or(text)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::config::Sources;
+    use crate::pools::Settings;
 
     #[test]
     fn the_example_in_the_help_is_a_seed() {
@@ -386,6 +282,10 @@ mod tests {
             read(source, &context).map_err(|problems| problems.join("\n")).unwrap_or_else(|why| panic!("{why}"));
         let [tenant] = tenants.as_slice() else { panic!("{} tenants", tenants.len()) };
         assert_eq!([tenant.keys.len(), tenant.providers.len(), tenant.pools.len()], [1, 1, 1]);
-        assert_eq!(tenants[0].pools[0].settings(Settings::default()).providers.login_keys().len(), 3);
+        let pool = &tenant.pools[0];
+        assert_eq!(pool.settings(Settings::default()).providers.login_keys().len(), 3);
+        let roles = pool.roles.as_ref().unwrap();
+        let sizes = [roles.by_kind.as_ref().unwrap().len(), roles.mappings.as_ref().unwrap().len()];
+        assert_eq!((sizes, pool.principal_tags.len()), ([2, 1], 1));
     }
 }
