@@ -136,14 +136,17 @@ impl Asked {
         Ok(())
     }
 
-    /// Whether one of our own tokens was given, and proves the identity.
+    /// Whether one of our own tokens was given, and proves the identity: one that the developer's backend asked for.
     ///
     /// # Errors
-    /// [`Error::LoginsDontMatch`] for the token of another identity, or of a guest; what [`own_token::verify`] refuses.
+    /// [`Error::LoginsDontMatch`] for the token of another identity, or one of the classic flow; what
+    /// [`own_token::verify`] refuses.
     pub(super) fn is_proven_by(&self, app: &App, token: Option<&str>) -> Result<bool> {
         let Some(token) = token else { return Ok(false) };
         let own = own_token::verify(&app.ring, token)?;
-        if own.authenticated && own.identity == self.id && own.pool == self.pool.id {
+        let by_backend =
+            own.developer_provider.is_some() && own.developer_provider == self.pool.settings.developer_provider;
+        if by_backend && own.identity == self.id && own.pool == self.pool.id {
             Ok(true)
         } else {
             Err(Error::LoginsDontMatch)

@@ -15,8 +15,9 @@ pub struct OwnToken {
     pub identity: IdentityId,
     /// The identity's pool.
     pub pool: PoolId,
-    /// Whether a login stood behind it: a guest's token proves no login.
-    pub authenticated: bool,
+    /// The developer provider whose backend asked for it. None of a token that the identity's own client got
+    /// (`GetOpenIdToken`): that one is for others to read, and whoever reads it must not become its user.
+    pub developer_provider: Option<String>,
 }
 
 #[derive(Deserialize)]
@@ -52,9 +53,15 @@ pub fn verify(ring: &KeyRing, token: &str) -> Result<OwnToken> {
     if now >= claims.exp {
         return Err(InvalidLogin::Expired { now, exp: claims.exp }.into());
     }
+    let developer_provider = match claims.amr.as_slice() {
+        [kind, provider, user, ..] if kind == "authenticated" => {
+            user.starts_with(&format!("{provider}:{}:", claims.aud)).then(|| provider.clone())
+        }
+        _ => None,
+    };
     Ok(OwnToken {
         identity: IdentityId::parse(&claims.sub).ok_or_else(foreign)?,
         pool: PoolId::parse(&claims.aud).ok_or_else(foreign)?,
-        authenticated: claims.amr.first().is_some_and(|method| method == "authenticated"),
+        developer_provider,
     })
 }

@@ -277,3 +277,24 @@ async fn a_developers_token_is_proof_enough_to_unlink() {
     assert_eq!(at.providers(&identity).await, ["developer"]);
     assert_ne!(at.id(&["a:ann"]).await, identity);
 }
+
+#[tokio::test]
+async fn a_token_of_the_classic_flow_makes_nobody_who_reads_it_its_user() {
+    let at = federation().await;
+    let ann = at.id(&["a:ann"]).await;
+    let mallory = at.id(&["b:mallory"]).await;
+    let token = at.open_id_token(&ann, &["a:ann"]).await.member("Token");
+    let before = at.state().await;
+    let mut logins = json!({ "cognito-identity.amazonaws.com": token });
+    let unlink = json!({ "IdentityId": ann, "Logins": logins, "LoginsToRemove": [at.key("a")] });
+    at.visitor.call("UnlinkIdentity", unlink).await.refused("NotAuthorizedException", NO_MATCH);
+    for beside in [None, Some("mallory"), Some("somebody-new")] {
+        if let Some(user) = beside {
+            logins[at.key("b")] = json!(at.token("b", user));
+        }
+        let body = json!({ "IdentityId": ann, "Logins": logins });
+        at.visitor.call("GetCredentialsForIdentity", body).await.refused("NotAuthorizedException", NO_MATCH);
+    }
+    assert_eq!(at.state().await, before);
+    assert_eq!(at.id(&["b:mallory"]).await, mallory);
+}
