@@ -40,7 +40,7 @@ impl Fault {
         Self { close: true, ..self }
     }
 
-    /// The operation does not exist, or not yet.
+    /// The operation does not exist.
     #[must_use]
     pub fn unknown_operation() -> Self {
         Self { message: None, ..Self::new("UnknownOperationException", "") }
