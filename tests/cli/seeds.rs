@@ -297,6 +297,27 @@ fn what_belongs_to_others_or_was_deleted_is_refused_before_anything_is_written()
 }
 
 #[test]
+fn names_that_a_pool_has_given_away_are_refused_before_anything_is_written() {
+    let stage = stage();
+    stage.apply(SEED);
+    let seed = |pool: &str, more: &str| {
+        format!(
+            "[[tenant]]\naccount_id = '111122223333'\nname = 'renamed'\n\
+             [[tenant.identity_pool]]\nidentity_pool_id = '{pool}'\nidentity_pool_name = 'p'\n{more}\n"
+        )
+    };
+    let provider =
+        |url: &str| format!("openid_connect_provider_arns = ['arn:aws:iam::111122223333:oidc-provider/{url}']");
+    // The developer provider that is left out stays.
+    let told = stage.refuses(1, &seed(POOL, &provider("login.acme")));
+    assert!(told.contains("line 4: ") && told.contains("login.acme, which cannot be a login provider"), "{told}");
+    stage.apply(&seed(OTHER_POOL, &provider("idp.example.com")));
+    stage.apply(&seed(OTHER_POOL, ""));
+    let told = stage.refuses(1, &seed(OTHER_POOL, "developer_provider_name = 'idp.example.com'"));
+    assert!(told.contains("has or had a login provider idp.example.com"), "{told}");
+}
+
+#[test]
 fn dev_seeds_its_database_and_takes_well_known_keys() {
     let mut stage = Stage::empty();
     stage.set("DEV_SECRET", "test");

@@ -18,6 +18,7 @@ use crate::ids::{AccountId, PoolId};
 use crate::pools::Pool;
 use crate::pools::Settings;
 use crate::pools::principal_tags::TagMap;
+use crate::pools::providers::DEVELOPER;
 use crate::pools::roles::Roles;
 use crate::retry;
 use crate::seal::Seal;
@@ -63,11 +64,24 @@ async fn pool_conflict(conn: &mut PgConnection, account: &AccountId, wanted: &Wa
     if claim.region != wanted.id.region.as_str() {
         return Ok(Some(format!("is in region {}", claim.region)));
     }
-    let current = Pool::find(conn, account, &wanted.id).await?.and_then(|pool| pool.settings.developer_provider);
-    Ok(match (current, &wanted.developer_provider) {
-        (Some(current), Some(name)) if current != *name => Some(format!(
+    let Some(pool) = Pool::find(conn, account, &wanted.id).await? else { return Ok(None) };
+    let (current, given) = (pool.settings.developer_provider.clone(), wanted.developer_provider.as_ref());
+    if let (Some(current), Some(given)) = (&current, given)
+        && current != given
+    {
+        return Ok(Some(format!(
             "has the developer provider {current}, which cannot be changed: set developer_provider_name to it, or leave \
              it out"
+        )));
+    }
+    // Numbers are for ever: a name that was a public provider's once is no developer provider's.
+    let was_public = |name: &String| pool.numbered.get(name).is_some_and(|provider| provider.no != DEVELOPER);
+    if let Some(given) = given.filter(|name| was_public(name)) {
+        return Ok(Some(format!("has or had a login provider {given}: choose another developer_provider_name")));
+    }
+    Ok(match (wanted.settings(pool.settings).check(), current) {
+        (Err(_), Some(current)) => Some(format!(
+            "has the developer provider {current}, which cannot be a login provider of it, too: choose another provider"
         )),
         _ => None,
     })
