@@ -124,6 +124,9 @@ fn limits(config: &Config, problems: &mut Vec<String>) {
     if config.limits.max_connections == 0 {
         problems.push("limits.max_connections: must be at least 1".into());
     }
+    if config.limits.linked_logins_per_identity == 0 {
+        problems.push("limits.linked_logins_per_identity: must be at least 1; 20 is AWS's".into());
+    }
     // The environment knows names in lower case only.
     let known = |name: &String| OPERATIONS.iter().any(|operation| operation.eq_ignore_ascii_case(name));
     for name in config.limits.requests_per_second.keys().filter(|name| !known(name)) {

@@ -11,6 +11,9 @@ use super::rules::network;
 /// What templates may hold.
 const PLACEHOLDERS: [(&str, &str); 2] = [("{region}", "us-east-1"), ("{user_pool_id}", "us-east-1_Example1")];
 
+/// As much as Cognito grants (<https://docs.aws.amazon.com/cognito/latest/developerguide/open-id.html>).
+const MAX_CLOCK_SKEW: Duration = Duration::from_mins(5);
+
 /// Every rule that the section breaks.
 pub(super) fn check(upstream: &Upstream) -> Vec<String> {
     let mut problems = Vec::new();
@@ -22,6 +25,11 @@ pub(super) fn check(upstream: &Upstream) -> Vec<String> {
         if value < Duration::from_secs(1) {
             problems.push(format!("upstream.{name}: must be at least 1 second"));
         }
+    }
+    if upstream.clock_skew > MAX_CLOCK_SKEW {
+        problems.push(
+            "upstream.clock_skew: must be at most 300 seconds: for so long a login token outlives its end".into(),
+        );
     }
     templates(upstream, &mut problems);
     for text in upstream.allow_private_issuers.iter().filter(|text| network(text).is_none()) {
@@ -165,6 +173,7 @@ mod tests {
             ("connect_timeout = 0", "connect_timeout", "at least 1"),
             ("fetch_timeout = 0", "fetch_timeout", "at least 1"),
             ("refetch_cooldown = 0", "refetch_cooldown", "at least 1"),
+            ("clock_skew = 301", "clock_skew", "at most 300"),
             ("user_pool_issuer = 'http://localhost:9229'", "user_pool_issuer", "{user_pool_id}"),
             ("user_pool_issuer = 'http://h/{pool}/{user_pool_id}'", "user_pool_issuer", "{region} and {user_pool_id}"),
             ("user_pool_issuer = 'localhost:9229/{user_pool_id}'", "user_pool_issuer", "https://"),
