@@ -215,7 +215,9 @@ async fn keep_house(app: &App, ending: CancellationToken, upkeep: impl Fn()) {
             app.write_uses().await?;
             if app.check_unsealed().is_ok() {
                 let mut conn = app.db.acquire().await?;
-                sweep::sweep(&mut conn, app.config.keys.sign_fence).await?;
+                // A call that asks issuers may come to write so much later.
+                let busy = app.config.server.handler_timeout + app.config.upstream.fetch_timeout;
+                sweep::sweep(&mut conn, app.config.keys.sign_fence + busy).await?;
             }
             Ok(())
         };

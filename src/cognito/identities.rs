@@ -89,7 +89,7 @@ pub async fn unlink(app: &App, visitor: Visitor, mut input: UnlinkInput) -> Resu
     let own = logins::take_own_token(&mut input.logins);
     logins::check_keys(pool, &input.logins)?;
     let by_own_token = asked.is_proven_by(app, own.as_deref())?;
-    let proofs = logins::verify(app, pool, input.logins).await?;
+    let proofs = asked.verify(app, input.logins).await?;
     let remove = input.logins_to_remove.iter().filter_map(|name| pool.numbered.get(name));
     let remove: Vec<i16> = remove.map(|provider| provider.no).collect();
     let mut proof = Proof { logins: &proofs, by_own_token, again: false };

@@ -42,8 +42,10 @@ pub fn check_keys(pool: &Pool, logins: &Logins) -> Result<()> {
 ///
 /// # Errors
 /// [`Error::ProviderNotSupported`] for a provider that issues no ID tokens, or is not declared; what
-/// [`Upstream::verify`](crate::upstream::Upstream::verify) refuses.
+/// [`Upstream::verify`](crate::upstream::Upstream::verify) refuses. [`Error::PoolNotFound`] too, if the pool was
+/// deleted while issuers were asked.
 pub async fn verify(app: &App, pool: &Pool, logins: Logins) -> Result<Vec<VerifiedLogin>> {
+    let before = app.moment();
     let keys: Vec<String> = logins.keys().cloned().collect();
     let declared = if pool.settings.providers.openid_connect_arns.is_empty() {
         Vec::new()
@@ -54,5 +56,15 @@ pub async fn verify(app: &App, pool: &Pool, logins: Logins) -> Result<Vec<Verifi
         let trust = Trust::of(pool, &key, &declared).ok_or(Error::ProviderNotSupported)?;
         Ok((trust, token))
     });
-    app.upstream.verify(trusted.collect::<Result<_>>()?).await
+    let verified = app.upstream.verify(trusted.collect::<Result<_>>()?).await?;
+    // An issuer can take its time, and a pool that was deleted meanwhile issues nothing.
+    if !verified.is_empty() && (before.is_none() || app.moment() != before) {
+        let found = retry!(app.db, |conn| { Pool::find_public(conn, &pool.id).await })?;
+        let now = found.ok_or_else(|| Error::PoolNotFound(pool.id.to_string()))?;
+        let public = now.settings.providers.login_keys();
+        if keys.iter().any(|key| !public.contains(key.as_str())) {
+            return Err(Error::ProviderNotSupported);
+        }
+    }
+    Ok(verified)
 }

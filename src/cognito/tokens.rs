@@ -58,7 +58,7 @@ pub async fn get_open_id_token(app: &App, visitor: Visitor, input: TokenInput) -
         (asked.id.clone(), mint(&app.ring, app.config.issuer.token_type, &grant)?)
     } else {
         logins::check_keys(&asked.pool, &logins)?;
-        let public = logins::verify(app, &asked.pool, logins).await?;
+        let public = asked.verify(app, logins).await?;
         let tags = principal_tags::of(&asked.pool, &public, PrincipalTags::new())?;
         let vouched = Vouched { developer: None, public: &public };
         let grant = |identity: &IdentityId| Grant::new(&asked.pool, identity, vouched, &tags, lifetime);
@@ -91,7 +91,7 @@ pub async fn get_credentials(app: &App, visitor: Visitor, input: CredentialsInpu
         let own = logins::take_own_token(&mut logins);
         logins::check_keys(&asked.pool, &logins)?;
         let by_own_token = asked.is_proven_by(app, own.as_deref())?;
-        let public = logins::verify(app, &asked.pool, logins).await?;
+        let public = asked.verify(app, logins).await?;
         asked.sign_in(app, &public, by_own_token).await?;
     }
     Err(Error::NoUsableRole)
@@ -151,6 +151,17 @@ impl Asked {
         } else {
             Err(Error::LoginsDontMatch)
         }
+    }
+
+    /// Verifies the tokens of public logins.
+    ///
+    /// # Errors
+    /// As [`logins::verify`]; [`Error::IdentityNotFound`] if its pool was deleted meanwhile.
+    pub(super) async fn verify(&self, app: &App, logins: Logins) -> Result<Vec<VerifiedLogin>> {
+        logins::verify(app, &self.pool, logins).await.map_err(|error| match error {
+            Error::PoolNotFound(_) => Error::IdentityNotFound(self.id.to_string()),
+            error => error,
+        })
     }
 
     /// Signs in with what was proven: the identity of all these logins from now on.

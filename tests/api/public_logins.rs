@@ -349,3 +349,33 @@ async fn of_google_and_apple_the_applications_of_the_pool_are_taken() {
     let body = json!({ "IdentityPoolId": pool, "Logins": { "appleid.apple.com": at.token("a", CLIENT) } });
     at.visitor.call("GetId", body).await.refused("NotAuthorizedException", NOT_SUPPORTED);
 }
+
+#[tokio::test]
+async fn a_pool_that_is_deleted_while_an_issuer_is_asked_issues_nothing() {
+    let at = federation().await;
+    let guest = at.guest().await;
+    let before = at.state().await;
+    at.issuer.misbehave("", crate::issuer::Fault::Late(std::time::Duration::from_secs(1)));
+    let delete = async {
+        while at.issuer.hits() == 0 {
+            tokio::time::sleep(std::time::Duration::from_millis(5)).await;
+        }
+        at.developer.call("DeleteIdentityPool", json!({ "IdentityPoolId": at.pool })).await.ok();
+    };
+    let users = ["a:ann"];
+    let (token, found, developers, unlinked, ()) = tokio::join!(
+        at.open_id_token(&guest, &users),
+        at.get_id(&users),
+        at.developer_token(None, &["ann", "a:ann"]),
+        at.unlink(&guest, &users, &["a"]),
+        delete
+    );
+    for answer in [&token, &unlinked] {
+        answer.no_identity(&guest);
+    }
+    let text = format!("IdentityPool '{}' not found.", at.pool);
+    for answer in [found, developers] {
+        answer.refused("ResourceNotFoundException", &text);
+    }
+    assert_eq!(at.state().await, before, "nobody was made in it");
+}
