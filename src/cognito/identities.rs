@@ -79,20 +79,18 @@ pub struct UnlinkInput {
 }
 
 /// `UnlinkIdentity`: who proves a login of the identity takes logins from it. One that it does not have is not missed.
-pub async fn unlink(app: &App, visitor: Visitor, mut input: UnlinkInput) -> Result<()> {
+pub async fn unlink(app: &App, visitor: Visitor, input: UnlinkInput) -> Result<()> {
     let asked = Asked::read(app, visitor, "UnlinkIdentity", &input.identity_id).await?;
     let pool = &asked.pool;
     // A developer's backend takes its users away itself (UnlinkDeveloperIdentity).
     if input.logins_to_remove.iter().any(|name| pool.settings.developer_provider.as_ref() == Some(name)) {
         return Err(Error::DeveloperProviderNotPublic);
     }
-    let own = logins::take_own_token(&mut input.logins);
     logins::check_keys(pool, &input.logins)?;
-    let by_own_token = asked.is_proven_by(app, own.as_deref())?;
     let proofs = asked.verify(app, input.logins).await?;
     let remove = input.logins_to_remove.iter().filter_map(|name| pool.numbered.get(name));
     let remove: Vec<i16> = remove.map(|provider| provider.no).collect();
-    let mut proof = Proof { logins: &proofs, by_own_token, again: false };
+    let mut proof = Proof { logins: &proofs, again: false };
     retry!(app.db, |conn| {
         let tried = unlink_providers(conn, pool, asked.id.uuid, &proof, &remove).await;
         proof.again = true;

@@ -10,7 +10,7 @@ use crate::app::App;
 use crate::error::{Error, Result};
 use crate::identities::identity::State;
 use crate::identities::sign_in::{Claim, sign_in};
-use crate::identities::{Identity, Login};
+use crate::identities::{DeveloperUser, Identity, Login};
 use crate::ids::IdentityId;
 use crate::pools::Pool;
 use crate::retry;
@@ -64,7 +64,7 @@ pub async fn get_open_id_token(app: &App, visitor: Visitor, input: TokenInput) -
         let grant = |identity: &IdentityId| Grant::new(&asked.pool, identity, vouched, &tags, lifetime);
         // Whoever is refused for a token that would be too long has linked nothing.
         check_length(&app.ring, app.config.issuer.token_type, &grant(&asked.id))?;
-        let identity = asked.sign_in(app, &public, false).await?;
+        let identity = asked.sign_in(app, &public).await?;
         let token = mint(&app.ring, app.config.issuer.token_type, &grant(&identity))?;
         (identity, token)
     };
@@ -90,9 +90,13 @@ pub async fn get_credentials(app: &App, visitor: Visitor, input: CredentialsInpu
     } else {
         let own = logins::take_own_token(&mut logins);
         logins::check_keys(&asked.pool, &logins)?;
-        let by_own_token = asked.is_proven_by(app, own.as_deref())?;
+        if let Some(token) = &own {
+            asked.check_own_token(app, token).await?;
+        }
         let public = asked.verify(app, logins).await?;
-        asked.sign_in(app, &public, by_own_token).await?;
+        if !public.is_empty() {
+            asked.sign_in(app, &public).await?;
+        }
     }
     Err(Error::NoUsableRole)
 }
@@ -136,20 +140,27 @@ impl Asked {
         Ok(())
     }
 
-    /// Whether one of our own tokens was given, and proves the identity: one that the developer's backend asked for.
+    /// Takes one of our own tokens as proof of the identity: one that a developer's backend asked for, for a user who is
+    /// still its user. It lets its bearer use the identity, and no more: it is shown to others, and whoever is shown it
+    /// must not be able to link himself.
     ///
     /// # Errors
-    /// [`Error::LoginsDontMatch`] for the token of another identity, or one of the classic flow; what
-    /// [`own_token::verify`] refuses.
-    pub(super) fn is_proven_by(&self, app: &App, token: Option<&str>) -> Result<bool> {
-        let Some(token) = token else { return Ok(false) };
+    /// What [`own_token::verify`] refuses; [`Error::IdentityForbidden`] if the identity is disabled;
+    /// [`Error::LoginsDontMatch`] for the token of another identity, of another user, or of the classic flow.
+    async fn check_own_token(&self, app: &App, token: &str) -> Result<()> {
         let own = own_token::verify(&app.ring, token)?;
-        let by_backend =
-            own.developer_provider.is_some() && own.developer_provider == self.pool.settings.developer_provider;
-        if by_backend && own.identity == self.id && own.pool == self.pool.id {
-            Ok(true)
-        } else {
-            Err(Error::LoginsDontMatch)
+        if self.state == State::Disabled {
+            return Err(Error::IdentityForbidden(self.id.to_string()));
+        }
+        let provider = self.pool.settings.developer_provider.as_ref();
+        let developer = own.developer.filter(|developer| Some(&developer.provider) == provider);
+        let (Some(developer), true) = (developer, own.identity == self.id && own.pool == self.pool.id) else {
+            return Err(Error::LoginsDontMatch);
+        };
+        let key = DeveloperUser::parse(developer.user)?.key(&self.pool);
+        match retry!(app.db, |conn| { Login::owner(conn, &key).await })? {
+            Some(owner) if owner == self.id.uuid => Ok(()),
+            _ => Err(Error::LoginsDontMatch),
         }
     }
 
@@ -165,8 +176,8 @@ impl Asked {
     }
 
     /// Signs in with what was proven: the identity of all these logins from now on.
-    async fn sign_in(&self, app: &App, public: &[VerifiedLogin], by_own_token: bool) -> Result<IdentityId> {
-        let mut claim = Claim { named: Some(&self.id), public, by_own_token, ..Claim::default() };
+    async fn sign_in(&self, app: &App, public: &[VerifiedLogin]) -> Result<IdentityId> {
+        let mut claim = Claim { named: Some(&self.id), public, ..Claim::default() };
         let limit = app.config.limits.linked_logins_per_identity;
         let signed_in = retry!(app.db, |conn| {
             let tried = sign_in(conn, &self.pool, &claim, limit).await;

@@ -29,8 +29,6 @@ pub struct Claim<'a> {
     pub developer: Option<&'a DeveloperUser>,
     /// The logins whose tokens held.
     pub public: &'a [VerifiedLogin],
-    /// Whether one of our own tokens proves the named identity, as one of its logins would.
-    pub by_own_token: bool,
     /// Whether this call was begun before, and what became of it is not known.
     pub again: bool,
 }
@@ -162,7 +160,7 @@ async fn plan(
         let survivor = if known.is_empty() { Some(target.uuid) } else { oldest(conn, pool, &known).await? };
         return Ok(survivor.map(|survivor| to(survivor, Some(target.uuid), known, all_known)));
     }
-    if claim.by_own_token || known.contains(&target.uuid) {
+    if known.contains(&target.uuid) {
         return Ok(Some(to(target.uuid, None, known, all_known)));
     }
     Err(Error::LoginsDontMatch)

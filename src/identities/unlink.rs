@@ -59,14 +59,12 @@ pub async fn unlink(conn: &mut PgConnection, pool: &Pool, identity: Uuid, user: 
 pub struct Proof<'a> {
     /// The logins whose tokens held.
     pub logins: &'a [VerifiedLogin],
-    /// Whether one of our own tokens proves the identity.
-    pub by_own_token: bool,
     /// Whether this call was begun before, and what became of it is not known.
     pub again: bool,
 }
 
-/// Takes the logins of the providers numbered so from an identity, if one of the logins proven is a login of it, or our
-/// own token proves it. Those that it does not have are not missed.
+/// Takes the logins of the providers numbered so from an identity, if one of the logins proven is a login of it.
+/// Those that it does not have are not missed.
 ///
 /// # Errors
 /// [`Error::IdentityNotFound`], [`Error::IdentityForbidden`] or [`Error::LoginsDontMatch`], with nothing changed; or if
@@ -90,7 +88,7 @@ pub async fn unlink_providers(
         None => Some(Error::IdentityNotFound(named())),
         Some(State::Disabled) => Some(Error::IdentityForbidden(named())),
         Some(State::Enabled) if logins.is_empty() => Some(Error::LoginsDontMatch),
-        Some(State::Enabled) if proof.by_own_token || logins.iter().any(is_proof) => None,
+        Some(State::Enabled) if logins.iter().any(is_proof) => None,
         Some(State::Enabled) => Some(Error::LoginsDontMatch),
     };
     if let Some(refusal) = refusal {

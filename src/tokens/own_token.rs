@@ -15,9 +15,18 @@ pub struct OwnToken {
     pub identity: IdentityId,
     /// The identity's pool.
     pub pool: PoolId,
-    /// The developer provider whose backend asked for it. None of a token that the identity's own client got
+    /// Whom a developer's backend vouched for, if one asked for it. Nobody in a token that the identity's own client got
     /// (`GetOpenIdToken`): that one is for others to read, and whoever reads it must not become its user.
-    pub developer_provider: Option<String>,
+    pub developer: Option<Developer>,
+}
+
+/// A developer user, and the provider under whose name it was.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Developer {
+    /// The developer provider.
+    pub provider: String,
+    /// The backend's name for the user.
+    pub user: String,
 }
 
 #[derive(Deserialize)]
@@ -53,15 +62,15 @@ pub fn verify(ring: &KeyRing, token: &str) -> Result<OwnToken> {
     if now >= claims.exp {
         return Err(InvalidLogin::Expired { now, exp: claims.exp }.into());
     }
-    let developer_provider = match claims.amr.as_slice() {
-        [kind, provider, user, ..] if kind == "authenticated" => {
-            user.starts_with(&format!("{provider}:{}:", claims.aud)).then(|| provider.clone())
-        }
+    let developer = match claims.amr.as_slice() {
+        [kind, provider, user, ..] if kind == "authenticated" => user
+            .strip_prefix(&format!("{provider}:{}:", claims.aud))
+            .map(|user| Developer { provider: provider.clone(), user: user.to_owned() }),
         _ => None,
     };
     Ok(OwnToken {
         identity: IdentityId::parse(&claims.sub).ok_or_else(foreign)?,
         pool: PoolId::parse(&claims.aud).ok_or_else(foreign)?,
-        developer_provider,
+        developer,
     })
 }

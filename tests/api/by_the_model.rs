@@ -28,8 +28,8 @@ struct Pair {
     ids: Vec<String>,
     /// The public users' tokens.
     tokens: BTreeMap<User, String>,
-    /// The broker's own tokens, by identity.
-    own: BTreeMap<Number, String>,
+    /// The broker's own tokens and the users they were made for, by identity.
+    own: BTreeMap<Number, (User, String)>,
     /// The call under way and the seed, for the reader of a failure.
     doing: String,
     seen: BTreeMap<(&'static str, Option<Refusal>), usize>,
@@ -109,7 +109,7 @@ impl Pair {
             8..25 => {
                 let users = self.public(1, 3);
                 let body = json!({ "IdentityPoolId": self.at.pool, "Logins": self.logins(&users) });
-                let expected = self.model.sign_in(None, &users, false);
+                let expected = self.model.sign_in(None, &users);
                 self.doing += &format!(", GetId {users:?}");
                 let answer = self.at.visitor.call("GetId", body).await;
                 self.told("GetId", &answer, expected);
@@ -158,7 +158,7 @@ impl Pair {
         let expected = if users.is_empty() {
             self.model.enter_as_guest(named)
         } else {
-            self.model.sign_in(Some(named), &users, false)
+            self.model.sign_in(Some(named), &users)
         };
         let answer = self.at.visitor.call("GetOpenIdToken", body).await;
         self.told_of("GetOpenIdToken", &answer, Some(named), expected);
@@ -176,23 +176,31 @@ impl Pair {
         self.doing += &format!(", the developer's token of {named:?} with {users:?}");
         let id = named.map(|named| self.id(named));
         let body = json!({ "IdentityPoolId": self.at.pool, "IdentityId": id, "Logins": self.logins(&users) });
-        let expected = self.model.sign_in(named, &users, false);
+        let expected = self.model.sign_in(named, &users);
         let answer = self.at.developer.call("GetOpenIdTokenForDeveloperIdentity", body).await;
         self.told_of("GetOpenIdTokenForDeveloperIdentity", &answer, named, expected);
         if let Ok(number) = expected {
-            self.own.insert(number, answer.member("Token"));
+            let user = users.iter().find(|user| !user.contains(':')).unwrap().clone();
+            self.own.insert(number, (user, answer.member("Token")));
         }
     }
 
     async fn credentials(&mut self) {
         let named = self.someone();
         let users = self.joined(named, 0, 2);
-        let (mut logins, own) = self.with_own_token(named, &users);
-        self.doing += &format!(", credentials of {named} with {users:?}, own token {own}");
-        let expected = if users.is_empty() && !own {
-            self.model.enter_as_guest(named)
-        } else {
-            self.model.sign_in(Some(named), &users, own)
+        let mut logins = self.logins(&users);
+        let own = self.own.get(&named).filter(|_| self.dice.chance(40)).cloned();
+        if let Some((_, token)) = &own {
+            logins[OWN] = json!(token);
+        }
+        let own = own.map(|(user, _)| user);
+        self.doing += &format!(", credentials of {named} with {users:?}, by own token of {own:?}");
+        let proven = own.as_ref().map(|user| self.model.enter_by_own_token(named, user));
+        let expected = match proven {
+            Some(Err(refusal)) => Err(refusal),
+            Some(entered) if users.is_empty() => entered,
+            None if users.is_empty() => self.model.enter_as_guest(named),
+            _ => self.model.sign_in(Some(named), &users),
         };
         let body = json!({ "IdentityId": self.id(named), "Logins": logins.take() });
         let answer = self.at.visitor.call("GetCredentialsForIdentity", body).await;
@@ -208,11 +216,11 @@ impl Pair {
     async fn unlink(&mut self) {
         let named = self.someone();
         let proof = self.joined(named, 0, 1);
-        let (logins, own) = self.with_own_token(named, &proof);
+        let logins = self.logins(&proof);
         let paths = self.dice.some(&PROVIDERS, 0, 3);
-        self.doing += &format!(", take {paths:?} from {named} with {proof:?}, own token {own}");
+        self.doing += &format!(", take {paths:?} from {named} with {proof:?}");
         let remove: Vec<String> = paths.iter().map(|path| self.at.key(path)).collect();
-        let expected = self.model.unlink(named, &proof, own, &paths);
+        let expected = self.model.unlink(named, &proof, &paths);
         let body = json!({ "IdentityId": self.id(named), "Logins": logins, "LoginsToRemove": remove });
         let answer = self.at.visitor.call("UnlinkIdentity", body).await;
         self.done("UnlinkIdentity", &answer, named, expected);
@@ -231,16 +239,6 @@ impl Pair {
             assert_eq!(listed, users.iter().map(String::as_str).collect(), "{}", self.doing);
         }
         self.told_of("LookupDeveloperIdentity", &answer, named, expected.map(|(identity, _)| identity));
-    }
-
-    /// The broker's own token for `named` beside these logins, sometimes.
-    fn with_own_token(&mut self, named: Number, users: &[User]) -> (Value, bool) {
-        let mut logins = self.logins(users);
-        let own = self.own.get(&named).filter(|_| self.dice.chance(40));
-        if let Some(own) = own {
-            logins[OWN] = json!(own);
-        }
-        (logins, own.is_some())
     }
 
     fn logins(&self, users: &[User]) -> Value {

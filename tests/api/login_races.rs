@@ -147,7 +147,7 @@ async fn attempt(call: Call, conn: &mut PgConnection, pool: &Pool, proven: &BTre
         }
         Take(identity, proof, path) => {
             let logins = [proven[proof].clone()];
-            let proof = Proof { logins: &logins, by_own_token: false, again: false };
+            let proof = Proof { logins: &logins, again: false };
             let key = proven[&format!("{path}:ann")].login_key();
             unlink_providers(conn, pool, identity, &proof, &[pool.numbered[key].no]).await.map(|()| None)
         }

@@ -80,8 +80,14 @@ impl Model {
         if self.usable(named)?.logins.is_empty() { Ok(named) } else { Err(Refusal::Forbidden) }
     }
 
-    /// G10 to G50, I3, I4, O4 to O8, C8, C9. With `own_token`, one of our own tokens proves the identity named (C5).
-    pub fn sign_in(&mut self, named: Option<Number>, users: &[User], own_token: bool) -> Result<Number, Refusal> {
+    /// C5: one of our own tokens, made for a developer's user, lets its bearer use the identity while that is its user.
+    pub fn enter_by_own_token(&self, named: Number, user: &User) -> Result<Number, Refusal> {
+        self.usable(named)?;
+        if self.owner(user) == Some(named) { Ok(named) } else { Err(Refusal::NoMatch) }
+    }
+
+    /// G10 to G50, I3, I4, O4 to O8, C8, C9.
+    pub fn sign_in(&mut self, named: Option<Number>, users: &[User]) -> Result<Number, Refusal> {
         let known: BTreeSet<Number> = users.iter().filter_map(|user| self.owner(user)).collect();
         let developers = users.iter().find(|user| is_developers(user)).and_then(|user| self.owner(user));
         // The contract leaves open which of several identities of public users survives: here the oldest.
@@ -94,7 +100,7 @@ impl Model {
                 if developers.is_some_and(|owner| owner != named) {
                     return Err(Refusal::Registered);
                 }
-                if !is_guest && !own_token && !known.contains(&named) {
+                if !is_guest && !known.contains(&named) {
                     return Err(Refusal::NoMatch);
                 }
                 parties.insert(named);
@@ -130,9 +136,9 @@ impl Model {
     }
 
     /// K1 to K4.
-    pub fn unlink(&mut self, named: Number, proof: &[User], own_token: bool, paths: &[&str]) -> Result<(), Refusal> {
+    pub fn unlink(&mut self, named: Number, proof: &[User], paths: &[&str]) -> Result<(), Refusal> {
         let logins = &self.usable(named)?.logins;
-        if !own_token && !proof.iter().any(|user| logins.contains(user)) {
+        if !proof.iter().any(|user| logins.contains(user)) {
             return Err(Refusal::NoMatch);
         }
         self.take(named, |login| login.split_once(':').is_some_and(|(path, _)| paths.contains(&path)));

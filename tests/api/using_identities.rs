@@ -207,17 +207,32 @@ async fn a_developers_token_is_the_proof_of_its_identity_and_of_no_other() {
     for wrong in [foreign.as_str(), forged.as_str(), "garbage", "a.b.c"] {
         call(&identity, wrong).await.refused("NotAuthorizedException", "Invalid login token. Not a Cognito token.");
     }
-    // With a public login beside it, that is linked.
+    // It is shown to others: beside it a login that is new, or of somebody else, is not linked.
+    let foreign = at.id(&["b:mallory"]).await;
+    let before = at.state().await;
+    for user in ["ann", "mallory"] {
+        let logins = json!({ "cognito-identity.amazonaws.com": token, at.key("b"): at.token("b", user) });
+        let body = json!({ "IdentityId": identity, "Logins": logins });
+        at.visitor.call("GetCredentialsForIdentity", body).await.refused("NotAuthorizedException", NO_MATCH);
+    }
+    assert_eq!((at.state().await, at.id(&["b:mallory"]).await), (before, foreign));
+    // One that is linked already does no harm.
+    at.developer_token(None, &["ann", "b:ann"]).await.ok();
     let logins = json!({ "cognito-identity.amazonaws.com": token, at.key("b"): at.token("b", "ann") });
     let body = json!({ "IdentityId": identity, "Logins": logins });
     let answer = at.visitor.call("GetCredentialsForIdentity", body).await;
     answer.refused("InvalidIdentityPoolConfigurationException", NO_ROLE);
-    assert_eq!(at.id(&["b:ann"]).await, identity);
+    // A user who was taken away has nothing more to say, though the identity goes on with its other login.
+    let unlink = |identity: &str, user: &str| {
+        json!({ "IdentityId": identity, "IdentityPoolId": at.pool, "DeveloperProviderName": DEVELOPER,
+                "DeveloperUserIdentifier": user })
+    };
+    at.developer.call("UnlinkDeveloperIdentity", unlink(&identity, "ann")).await.ok();
+    call(&identity, &token).await.refused("NotAuthorizedException", NO_MATCH);
+    at.is_usable(&identity, &["b:ann"]).await;
     // Once disabled, its token opens nothing.
-    let unlink = json!({ "IdentityId": bob, "IdentityPoolId": at.pool, "DeveloperProviderName": DEVELOPER,
-                         "DeveloperUserIdentifier": "bob" });
     let bobs = at.developer.token(&at.pool, "bob").await.member("Token");
-    at.developer.call("UnlinkDeveloperIdentity", unlink).await.ok();
+    at.developer.call("UnlinkDeveloperIdentity", unlink(&bob, "bob")).await.ok();
     call(&bob, &bobs).await.refused("NotAuthorizedException", &format!("Access to Identity '{bob}' is forbidden."));
 }
 
@@ -267,15 +282,15 @@ async fn nothing_is_unlinked_without_proof() {
 }
 
 #[tokio::test]
-async fn a_developers_token_is_proof_enough_to_unlink() {
+async fn no_token_of_ours_takes_a_login_away() {
     let at = federation().await;
     let ann = at.developer_token(None, &["ann", "a:ann"]).await;
     let (identity, token) = (ann.member("IdentityId"), ann.member("Token"));
     let body = json!({ "IdentityId": identity, "LoginsToRemove": [at.key("a")],
                        "Logins": { "cognito-identity.amazonaws.com": token } });
-    at.visitor.call("UnlinkIdentity", body).await.ok();
-    assert_eq!(at.providers(&identity).await, ["developer"]);
-    assert_ne!(at.id(&["a:ann"]).await, identity);
+    let text = "Invalid login token. Can't pass in a Cognito token.";
+    at.visitor.call("UnlinkIdentity", body).await.refused("NotAuthorizedException", text);
+    assert_eq!(at.providers(&identity).await, ["developer", "a"]);
 }
 
 #[tokio::test]
@@ -287,7 +302,8 @@ async fn a_token_of_the_classic_flow_makes_nobody_who_reads_it_its_user() {
     let before = at.state().await;
     let mut logins = json!({ "cognito-identity.amazonaws.com": token });
     let unlink = json!({ "IdentityId": ann, "Logins": logins, "LoginsToRemove": [at.key("a")] });
-    at.visitor.call("UnlinkIdentity", unlink).await.refused("NotAuthorizedException", NO_MATCH);
+    let text = "Invalid login token. Can't pass in a Cognito token.";
+    at.visitor.call("UnlinkIdentity", unlink).await.refused("NotAuthorizedException", text);
     for beside in [None, Some("mallory"), Some("somebody-new")] {
         if let Some(user) = beside {
             logins[at.key("b")] = json!(at.token("b", user));

@@ -231,10 +231,11 @@ class OpenIdConnect(Logins):
         unlink(Logins=self.logins("a:ann"), **remove)
         self.assertEqual(self.providers(ann), ["a"])
         self.assertNotEqual(self.get_id("b:ann"), ann)
-        # A developer's token is a proof, too. The last login gone, nobody gets in.
+        # The service's own token is none. The last login gone, nobody gets in.
         _, token = self.token(self.id, of=self.client, logins=self.logins("ann", "a:ann"))
-        unlink(IdentityId=ann, Logins={OWN_TOKEN: token}, LoginsToRemove=[realms["a"].login_key])
-        self.assertEqual(self.providers(ann), [DEVELOPER])
+        own = {"IdentityId": ann, "Logins": {OWN_TOKEN: token}, "LoginsToRemove": [realms["a"].login_key]}
+        self.refused("NotAuthorizedException", "Invalid login token. Can't pass in a Cognito token.", unlink, **own)
+        self.assertEqual(self.providers(ann), [DEVELOPER, "a"])
         bob = self.get_id("a:bob")
         unlink(IdentityId=bob, Logins=self.logins("a:bob"), LoginsToRemove=[realms["a"].login_key])
         self.is_forbidden(bob)
