@@ -18,7 +18,8 @@ dev: postgres ## install what is missing, build, run the broker on a private Pos
 
 test: postgres clients ## pass all tests
 	cargo fetch --locked
-	SYMBOLON_MODEL_JSON=$(CURDIR)/$(CLIENTS)/service-2.json cargo test --locked --no-fail-fast
+	# Most tests wait, for Postgres or for a timer: more of them at once than there are cores.
+	SYMBOLON_MODEL_JSON=$(CURDIR)/$(CLIENTS)/service-2.json RUST_TEST_THREADS=4 cargo test --locked --no-fail-fast
 	$(CLIENTS)/bin/python tests/clients/run.py
 
 build: ## the release binary: target/release/symbolon

@@ -86,10 +86,15 @@ fn report(fault: &Fault, operation: &str, id: &RequestId) {
         metrics::counter!("symbolon_denials_total", "reason" => reason).increment(1);
     }
     let (exception, request_id) = (fault.exception, id.as_str());
-    if let Some(cause) = &fault.cause {
-        tracing::error!(%cause, operation, exception, request_id, "request failed");
-    } else {
-        let reason = fault.message.as_deref().unwrap_or_default();
-        tracing::info!(operation, exception, request_id, reason, "request refused");
+    match &fault.cause {
+        Some(cause) if fault.status.is_server_error() => {
+            tracing::error!(%cause, operation, exception, request_id, "request failed");
+        }
+        // The failure of somebody else, which anyone can bring about.
+        Some(cause) => tracing::info!(%cause, operation, exception, request_id, "request refused"),
+        None => {
+            let reason = fault.message.as_deref().unwrap_or_default();
+            tracing::info!(operation, exception, request_id, reason, "request refused");
+        }
     }
 }

@@ -1,6 +1,7 @@
 //! The URL of an OpenID Connect provider: which issuers can be declared, and what is kept of their URL.
 
 use std::collections::BTreeSet;
+use std::net::Ipv4Addr;
 
 use crate::config::Upstream;
 use crate::error::{Error, Result};
@@ -8,7 +9,7 @@ use crate::error::{Error, Result};
 /// What is kept of an issuer's URL: host and path, with a slash at the end if it has one.
 ///
 /// # Errors
-/// [`Error::InvalidParameter`] unless it begins with `https://` and names a host, without user information, query and
+/// [`Error::InvalidParameter`] unless it begins with `https://` and names a host in full, without user information, query and
 /// fragment, and without a port that no setting admits
 /// (<https://docs.aws.amazon.com/IAM/latest/APIReference/API_CreateOpenIDConnectProvider.html>, `Url`).
 pub fn parse(url: &str, config: &Upstream) -> Result<String> {
@@ -18,7 +19,9 @@ pub fn parse(url: &str, config: &Upstream) -> Result<String> {
     {
         return Ok(kept.to_owned());
     }
-    let Some(kept) = url.strip_prefix("https://") else { return refuse("The URL must begin with https://.") };
+    let Some(kept) = url.strip_prefix("https://") else {
+        return refuse("The URL must begin with https://, or be named as a whole in upstream.allow_http_issuers.");
+    };
     if kept.contains(['?', '#']) {
         return refuse("The URL must not have a query or a fragment.");
     }
@@ -29,6 +32,10 @@ pub fn parse(url: &str, config: &Upstream) -> Result<String> {
     let (host, port) = authority.split_once(':').map_or((authority, None), |(host, port)| (host, Some(port)));
     if !is_host(host) {
         return refuse("The URL must name a host.");
+    }
+    // Its keys would never be fetched.
+    if !host.contains('.') || host.parse::<Ipv4Addr>().is_ok() {
+        return refuse("The host must be a full name with a dot in it, such as idp.example.com, and no address.");
     }
     if !kept.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-._~!$&'()*+,;=:@%/".contains(&byte)) {
         return refuse("The URL holds a character that belongs in no path; percent-encode it.");
@@ -90,6 +97,9 @@ mod tests {
             ("https://a_b.example.com", "name a host"),
             ("https://idp\u{e9}.example.com", "name a host"),
             ("https://[::1]/", "name a host"),
+            ("https://localhost", "a full name with a dot"),
+            ("https://127.0.0.1:4720", "a full name with a dot"),
+            ("http://idp.example.com", "upstream.allow_http_issuers"),
             ("https://idp.example.com?a=b", "query or a fragment"),
             ("https://idp.example.com/#", "query or a fragment"),
             ("https://user:pass@idp.example.com", "user information"),

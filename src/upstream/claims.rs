@@ -1,6 +1,8 @@
 //! What a login token claims, held against what is trusted. Nothing here needs the issuer, so that a token that cannot
 //! hold makes nobody fetch anything.
 
+use std::cmp::Reverse;
+
 use serde_json::{Map, Value};
 
 use super::issuer::Issuer;
@@ -54,7 +56,10 @@ pub fn check<'a>(
         return Err(InvalidLogin::MissingClaim("sub").into());
     }
     check_times(claims, judged)?;
-    let audience = clients.iter().find_map(|client| configured(trust, client)).ok_or_else(|| not_configured(trust))?;
+    // Whatever the order of the audiences, no check that one of them asks for is left out.
+    let audience =
+        clients.iter().filter_map(|client| configured(trust, client)).min_by_key(|found| Reverse(strictness(found)));
+    let audience = audience.ok_or_else(|| not_configured(trust))?;
     if matches!(audience.kind, Kind::UserPool { .. }) && claims.get("token_use").and_then(Value::as_str) != Some("id") {
         return Err(InvalidLogin::NotIdToken.into());
     }
@@ -78,11 +83,15 @@ fn clients(claims: &Map<String, Value>) -> Result<Vec<&str>, InvalidLogin> {
 
 /// The configured client of this id. Where it is configured in several ways, the strictest one counts.
 fn configured<'a>(trust: &'a Trust, client: &str) -> Option<&'a Audience> {
-    trust.audiences.iter().filter(|audience| audience.client_id == client).max_by_key(|audience| match audience.kind {
+    trust.audiences.iter().filter(|audience| audience.client_id == client).max_by_key(|audience| strictness(audience))
+}
+
+fn strictness(audience: &Audience) -> u8 {
+    match audience.kind {
         Kind::UserPool { server_side_token_check: true } => 2,
         Kind::UserPool { server_side_token_check: false } => 1,
         Kind::OpenIdConnect { .. } | Kind::Social => 0,
-    })
+    }
 }
 
 fn not_configured(trust: &Trust) -> Error {
@@ -276,5 +285,13 @@ mod tests {
         let issuer = Issuer::of(&trust, &settings(""));
         let said = check(&claims, &trust, &issuer, Judged { now: NOW, skew: 300 }).unwrap();
         assert_eq!(said.audience.kind, Kind::UserPool { server_side_token_check: true });
+        // Of several audiences, too, in whatever order.
+        let kind = |server_side_token_check| Kind::UserPool { server_side_token_check };
+        let trust = self::trust(USER_POOL, &[("lax", kind(false)), ("strict", kind(true))]);
+        for audiences in [json!(["lax", "strict"]), json!(["strict", "lax"])] {
+            let claims = self::claims(&trust, &json!({ "aud": audiences, "token_use": "id" }));
+            let said = check(&claims, &trust, &issuer, Judged { now: NOW, skew: 300 }).unwrap();
+            assert_eq!(said.audience.client_id, "strict");
+        }
     }
 }

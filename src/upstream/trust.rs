@@ -81,7 +81,7 @@ impl Trust {
 /// The URL in the ARN of an OpenID Connect provider of the pool's own tenant. Terraform can leave the account out.
 fn own_provider<'a>(pool: &Pool, arn: &'a str) -> Option<&'a str> {
     let (head, url) = arn.split_once(":oidc-provider/")?;
-    let account = head.rsplit(':').next()?;
+    let ["arn", _, "iam", "", account] = head.split(':').collect::<Vec<_>>()[..] else { return None };
     (account.is_empty() || account == pool.account_id.as_str()).then_some(url)
 }
 

@@ -155,11 +155,8 @@ impl Pair {
         let users = self.joined(named, 0, 2);
         self.doing += &format!(", GetOpenIdToken of {named} with {users:?}");
         let body = json!({ "IdentityId": self.id(named), "Logins": self.logins(&users) });
-        let expected = if users.is_empty() {
-            self.model.enter_as_guest(named)
-        } else {
-            self.model.sign_in(Some(named), &users)
-        };
+        let expected =
+            if users.is_empty() { self.model.enter_as_guest(named) } else { self.model.sign_in(Some(named), &users) };
         let answer = self.at.visitor.call("GetOpenIdToken", body).await;
         self.told_of("GetOpenIdToken", &answer, Some(named), expected);
     }
