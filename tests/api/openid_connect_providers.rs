@@ -320,7 +320,8 @@ async fn what_the_model_and_the_quotas_do_not_admit_is_refused() {
     assert_eq!(developer.clients(ARN).await.len(), 100);
 
     let bad_url = developer.iam(create, &[("Url", "http://idp.example.com")]).await;
-    let text = "Invalid Open ID Connect Provider URL. The URL must begin with https://.";
+    let text = "Invalid Open ID Connect Provider URL. The URL must begin with https://, or be named as a whole in \
+                upstream.allow_http_issuers.";
     bad_url.denied(400, "InvalidInput", text);
 }
 

@@ -1,12 +1,15 @@
 //! What is fetched of an issuer, and what of its answers is taken.
 
-use std::sync::{Arc, Mutex};
+use std::cell::RefCell;
+use std::sync::Once;
 use std::time::{Duration, Instant};
 
 use futures_util::future::join_all;
 use serde_json::json;
 use symbolon::clock::Clock;
 use symbolon::upstream::{Upstream, VerifiedLogin};
+use tracing_subscriber::filter::dynamic_filter_fn;
+use tracing_subscriber::prelude::*;
 
 use crate::issuer::minting::Key;
 use crate::issuer::{DISCOVERY, Fault, Issuer, KEYS};
@@ -268,13 +271,17 @@ async fn google_has_two_names_and_no_third() {
     assert_eq!(outcome(&result), "Issuer");
 }
 
-/// What is written to the log.
-#[derive(Clone, Default)]
-struct Log(Arc<Mutex<Vec<u8>>>);
+thread_local! {
+    /// What this thread has logged since it began to listen.
+    static LOGGED: RefCell<Option<Vec<u8>>> = const { RefCell::new(None) };
+}
+
+struct Log;
 
 impl std::io::Write for Log {
     fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
-        self.0.lock().unwrap().write(bytes)
+        LOGGED.with_borrow_mut(|logged| logged.iter_mut().for_each(|logged| logged.extend_from_slice(bytes)));
+        Ok(bytes.len())
     }
 
     fn flush(&mut self) -> std::io::Result<()> {
@@ -282,13 +289,22 @@ impl std::io::Write for Log {
     }
 }
 
+/// Listens to this thread. The subscriber is that of the process: one of a thread misses what other threads, without a
+/// subscriber, come by at the moment when it is made.
+fn listen() {
+    static INSTALLED: Once = Once::new();
+    INSTALLED.call_once(|| {
+        let listening = dynamic_filter_fn(|_, _| LOGGED.with_borrow(Option::is_some));
+        let log = tracing_subscriber::fmt::layer().with_ansi(false).with_writer(|| Log);
+        tracing_subscriber::registry().with(log.with_filter(listening)).init();
+    });
+    LOGGED.set(Some(Vec::new()));
+}
+
 #[tokio::test]
 async fn a_failed_fetch_is_told_in_the_log_and_no_token_ever_is() {
-    let log = Log::default();
-    let writer = log.clone();
-    let subscriber = tracing_subscriber::fmt().with_max_level(tracing::Level::TRACE).with_ansi(false);
-    // For this thread, on which this runtime does everything.
-    let guard = tracing::subscriber::set_default(subscriber.with_writer(move || writer.clone()).finish());
+    // On this thread this runtime does everything.
+    listen();
     let issuer = Issuer::start().await;
     let upstream = trusting(std::slice::from_ref(&issuer));
     let trust = stage::declared(issuer.login_key());
@@ -297,8 +313,8 @@ async fn a_failed_fetch_is_told_in_the_log_and_no_token_ever_is() {
     assert_eq!(outcome(&stage::verify(&upstream, &trust, &token).await), "Upstream");
     let forged = format!("{}A", &token[..token.len() - 1]);
     assert!(stage::verify(&upstream, &trust, &forged).await.is_err());
-    drop(guard);
-    let log = String::from_utf8(log.0.lock().unwrap().clone()).unwrap();
+    let log = String::from_utf8(LOGGED.take().unwrap()).unwrap();
+    assert!(log.contains("TRACE") || log.contains("DEBUG"), "little was listened to");
     let told = log.lines().find(|line| line.contains("WARN symbolon")).unwrap();
     assert!(told.contains(issuer.login_key()) && told.contains("500"), "{told}");
     assert_eq!(log.lines().filter(|line| line.contains("WARN symbolon")).count(), 1, "one line for one fetch");
