@@ -14,7 +14,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::documents::{Document, discovery, jwks};
 use super::material::PrivateHalf;
-use super::rotation::{self, Outcome};
+use super::rotation;
 use super::signing_key::{Reading, SigningKey, State, Which, active, published};
 use super::{Policy, after, signed};
 use crate::clock::Clock;
@@ -341,10 +341,9 @@ impl KeyRing {
             return Ok(());
         }
         let plan = |keys: &[SigningKey], now| Ok(rotation::plan(keys, &self.policy, now));
-        match rotation::change(db, seal, &self.policy, plan).await? {
-            Outcome::Nothing => Ok(()),
-            Outcome::Written(_) | Outcome::Lost => self.poll(db, seal).await,
-        }
+        // Whoever wrote, and be it another between the last poll and now: what was read is not what is there.
+        rotation::change(db, seal, &self.policy, plan).await?;
+        self.poll(db, seal).await
     }
 
     /// Polls and maintains, once. A broker does so before it serves.
