@@ -63,6 +63,9 @@ pub enum Error {
     /// A role that cannot be passed: its ARN is malformed.
     #[error("access to role {0} is forbidden")]
     RoleForbidden(String),
+    /// The role mapping of this provider has no role for the user, and denies.
+    #[error("the role mapping of {0} denies")]
+    RoleMappingDenied(String),
     /// A key of role mappings that names no provider of the pool.
     #[error("{0} is not a role mapping provider")]
     NotAMappingProvider(String),

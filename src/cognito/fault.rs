@@ -125,6 +125,10 @@ impl From<Error> for Fault {
                 Self::new(INVALID, "Basic (classic) flow is not supported with RoleMappings, please use enhanced flow.")
             }
             Error::RoleForbidden(role) => Self::new(NOT_AUTHORIZED, format!("Access to Role '{role}' is forbidden.")),
+            Error::RoleMappingDenied(provider) => Self::new(
+                NOT_AUTHORIZED,
+                format!("The ambiguous role mapping rules for: {provider} denied this request."),
+            ),
             Error::NotAMappingProvider(key) => Self::new(
                 INVALID,
                 format!("({key}) is not a valid RoleMapping ProviderName or is not a configured provider."),
