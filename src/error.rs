@@ -139,6 +139,18 @@ pub enum Error {
     /// The tenant has an OpenID Connect provider of this URL already.
     #[error("OpenID Connect provider {0} exists already")]
     OidcProviderExists(String),
+    /// No role of this name that the caller may see.
+    #[error("role {0} not found")]
+    RoleNotFound(String),
+    /// The tenant has a role of this name already.
+    #[error("role {0} exists already")]
+    RoleExists(String),
+    /// The role's trust policy does not admit the bearer of a token, or there is no such role.
+    #[error("the web identity may not take on the role")]
+    RoleNotAssumable,
+    /// A policy document that is none; the text, which names the place, is for the caller.
+    #[error("{0}")]
+    MalformedPolicy(String),
     /// More of something than the tenant may have; the text is for the caller.
     #[error("{0}")]
     LimitExceeded(String),

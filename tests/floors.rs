@@ -15,7 +15,7 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
     ("aws_query", &["app", "cognito", "iam", "tenants"]),
     ("cognito", &["app", "iam", "identities", "keys", "pools", "tenants", "tokens", "upstream"]),
     ("app", &["iam", "identities", "keys", "pools", "tenants", "tokens", "upstream"]),
-    ("tokens", &["identities", "keys", "pools", "upstream"]),
+    ("tokens", &["iam", "identities", "keys", "pools", "tenants", "upstream"]),
     ("identities", &["pools", "upstream"]),
     ("upstream", &["iam", "pools"]),
     ("iam", &["tenants"]),

@@ -10,7 +10,7 @@ use crate::app::App;
 use crate::cognito::caller::Caller;
 use crate::cognito::wire;
 use crate::error::{Error, Result};
-use crate::iam::{OidcProvider, provider_url};
+use crate::iam::{OidcProvider, provider_url, tagging};
 use crate::retry;
 use crate::tags::Tags;
 
@@ -260,7 +260,7 @@ pub struct TagInput {
 pub async fn tag(app: &App, caller: Caller, input: TagInput) -> Result<()> {
     let given = tags(input.tags)?;
     changed(app, &caller, &input.arn, |provider| {
-        provider.set_tags(&given);
+        tagging::set(&mut provider.tags, &given);
         Ok(())
     })
     .await
@@ -278,7 +278,7 @@ pub struct UntagInput {
 /// `UntagOpenIDConnectProvider`
 pub async fn untag(app: &App, caller: Caller, input: UntagInput) -> Result<()> {
     changed(app, &caller, &input.arn, |provider| {
-        provider.remove_tags(&input.keys);
+        tagging::remove(&mut provider.tags, &input.keys);
         Ok(())
     })
     .await

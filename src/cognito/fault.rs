@@ -192,6 +192,10 @@ impl From<Error> for Fault {
             // IAM's business: no operation of this API asks for one.
             | Error::OidcProviderNotFound(_)
             | Error::OidcProviderExists(_)
+            | Error::RoleNotFound(_)
+            | Error::RoleExists(_)
+            | Error::RoleNotAssumable
+            | Error::MalformedPolicy(_)
             | Error::Sealed(_)
             | Error::CannotSign(_)
             | Error::IssuerChanged(_)

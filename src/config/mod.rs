@@ -216,6 +216,7 @@ pub struct Keys {
 pub struct Limits {
     pub identity_pools_per_account: u32,
     pub openid_connect_providers_per_account: u32,
+    pub roles_per_account: u32,
     pub user_pool_providers_per_pool: u32,
     pub openid_connect_providers_per_pool: u32,
     pub saml_providers_per_pool: u32,

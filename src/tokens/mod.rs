@@ -3,3 +3,4 @@
 pub mod openid_token;
 pub mod own_token;
 pub mod principal_tags;
+pub mod session;
