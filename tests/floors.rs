@@ -35,6 +35,7 @@ const GROUND: &[&str] = &[
     "installation",
     "json",
     "limits",
+    "policy",
     "request",
     "seal",
     "sigv4",
