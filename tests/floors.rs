@@ -12,7 +12,7 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
         &["app", "http", "aws_query", "cognito", "iam", "identities", "keys", "pools", "tenants", "tokens", "upstream"],
     ),
     ("http", &["app", "aws_query", "cognito", "keys"]),
-    ("aws_query", &["app", "cognito", "iam", "tenants"]),
+    ("aws_query", &["app", "cognito", "iam", "tenants", "tokens"]),
     ("cognito", &["app", "iam", "identities", "keys", "pools", "tenants", "tokens", "upstream"]),
     ("app", &["iam", "identities", "keys", "pools", "tenants", "tokens", "upstream"]),
     ("tokens", &["iam", "identities", "keys", "pools", "tenants", "upstream"]),

@@ -74,6 +74,7 @@ impl Fault {
             "InvalidSignatureException" | "SignatureDoesNotMatch" => "invalid_signature",
             "UnrecognizedClientException" | "InvalidClientTokenId" => "unknown_access_key",
             "ExpiredTokenException" | "ExpiredToken" => "expired_session",
+            "InvalidIdentityToken" => "invalid_web_identity",
             "TooManyRequestsException" | "Throttling" => "rate",
             "DeveloperUserAlreadyRegisteredException" => "registered_elsewhere",
             _ => return None,
@@ -139,13 +140,7 @@ impl From<Error> for Fault {
             Error::TagMapNotFound(name) => {
                 Self::new(NOT_FOUND, format!("No principal tag attribute map was set for identity provider '{name}'."))
             }
-            Error::NotAllowed { caller, operation, resource } => Self::new(
-                "AccessDeniedException",
-                format!(
-                    "User: {caller} is not authorized to perform: cognito-identity:{operation} on resource: {resource} \
-                     because no identity-based policy allows the cognito-identity:{operation} action"
-                ),
-            ),
+            Error::NotAllowed(why) => Self::new("AccessDeniedException", why.to_string()),
             error @ Error::Upstream(_) => Self {
                 cause: Some(error),
                 ..Self::new("ExternalServiceException", "A login provider could not be asked. Try again.")
@@ -195,6 +190,8 @@ impl From<Error> for Fault {
             | Error::RoleNotFound(_)
             | Error::RoleExists(_)
             | Error::RoleNotAssumable
+            | Error::SessionTooLong
+            | Error::NoCredentials
             | Error::MalformedPolicy(_)
             | Error::Sealed(_)
             | Error::CannotSign(_)

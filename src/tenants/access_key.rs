@@ -1,6 +1,7 @@
 //! Access keys: the SigV4 credentials of a tenant's developers. The secret is sealed, since SigV4 needs it back.
 
 use std::fmt;
+use std::sync::Arc;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
@@ -12,6 +13,7 @@ use super::tenant::Status;
 use crate::error::Result;
 use crate::ids::{self, AccessKeyId, AccountId};
 use crate::installation;
+use crate::policy::Policy;
 use crate::seal::{Place, Seal};
 
 /// The access key that local AWS tools use by convention. Only `symbolon dev` makes it.
@@ -83,6 +85,8 @@ pub struct UsableKey {
     pub account_id: AccountId,
     /// The secret half.
     pub secret: Secret,
+    /// What it may do; everything in its tenant if it has no policy.
+    pub policy: Option<Arc<Policy>>,
 }
 
 /// A fresh access key id, in AWS's form.
@@ -122,7 +126,7 @@ impl AccessKey {
             return Ok(None);
         };
         let secret = Secret(seal.open(place(id, &account_id), &row.secret_sealed)?);
-        Ok(Some(UsableKey { id: id.clone(), account_id, secret }))
+        Ok(Some(UsableKey { id: id.clone(), account_id, secret, policy: None }))
     }
 
     /// The tenant and the secret of a key, disabled or not: for comparing with what an operator wants.

@@ -106,7 +106,7 @@ impl Sts {
         }
     }
 
-    async fn ask(&self, assume: Assume<'_>) -> Result<Result<Assumed, Refused>, Failure> {
+    fn form(&self, assume: Assume<'_>) -> String {
         let seconds = self.lifetime.as_secs().to_string();
         let mut form = form_urlencoded::Serializer::new(String::new());
         form.append_pair("Action", "AssumeRoleWithWebIdentity")
@@ -118,13 +118,17 @@ impl Sts {
         if assume.guest && !self.guest_session_policy.is_empty() {
             form.append_pair("Policy", &self.guest_session_policy);
         }
+        form.finish()
+    }
+
+    async fn ask(&self, assume: Assume<'_>) -> Result<Result<Assumed, Refused>, Failure> {
         let request = self
             .client
             .post(&self.endpoint)
             .header(CONTENT_TYPE, "application/x-www-form-urlencoded")
             .header(ACCEPT, "text/xml, application/xml")
             .header(ACCEPT_ENCODING, "identity")
-            .body(form.finish());
+            .body(self.form(assume));
         let response = request.send().await.map_err(Failure::on_the_way)?;
         let status = response.status().as_u16();
         let text = read(response).await?;
@@ -265,7 +269,9 @@ mod tests {
     #[test]
     fn a_refusal_is_told_from_a_failure() {
         let error = |code: &str, text: &str| {
-            format!("<ErrorResponse><Error><Type>Sender</Type><Code>{code}</Code><Message>{text}</Message></Error></ErrorResponse>")
+            format!(
+                "<ErrorResponse><Error><Type>Sender</Type><Code>{code}</Code><Message>{text}</Message></Error></ErrorResponse>"
+            )
         };
         let by_role = |code: &str, text: &str| Refused::ByRole { code: code.into(), text: text.into() };
         let in_passing = |code: &str| Refused::InPassing { code: code.into() };
