@@ -36,6 +36,7 @@ async fn resource(app: &App, verified: &Verified, operation: &str, input: &Value
             arn(format!("role{path}{}", text("RoleName")))
         }
         "ListRoles" => arn(format!("role{}", input.get("PathPrefix").and_then(Value::as_str).unwrap_or("/"))),
+        _ if input.get("RoleName").is_some() && verified.is_session() => arn(format!("role/{}", text("RoleName"))),
         _ if input.get("RoleName").is_some() => {
             let name = text("RoleName");
             let found = retry!(app.db, |conn| { Role::find(conn, &verified.account_id, name).await })?;
