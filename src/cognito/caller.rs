@@ -137,7 +137,8 @@ async fn verify_with_stored_key(
 async fn make_dev_key(app: &App, presented: &Timely<'_>, id: &AccessKeyId, body: &[u8]) -> Result<Arc<RememberedKey>> {
     let account_id = AccountId::parse(id.as_str()).ok_or(Refusal::UnknownKey)?;
     let secret = Secret::new(access_key::DEV_SECRET);
-    let key = RememberedKey::new(UsableKey { id: id.clone(), account_id: account_id.clone(), secret: secret.clone() });
+    let key = UsableKey { id: id.clone(), account_id: account_id.clone(), secret: secret.clone(), policy: None };
+    let key = RememberedKey::new(key);
     presented.verify(&key.signing_key(presented), body)?;
     let usable = retry!(app.db, |conn| {
         let mut tx = sqlx::Connection::begin(conn).await?;

@@ -150,6 +150,12 @@ impl Policy {
         Ok(Self { text: text.to_owned(), statements })
     }
 
+    /// The policy that allows nothing: for a key whose own cannot be read.
+    #[must_use]
+    pub fn of_nothing() -> Self {
+        Self { text: String::new(), statements: Vec::new() }
+    }
+
     /// What it says to a question.
     #[must_use]
     pub fn decide(&self, question: &Question<'_>) -> Decision {
