@@ -60,8 +60,8 @@ pub const EXAMPLE: &str = r#"Example of a FILE:
   [[tenant.access_key]]
   id = "AKIAEXAMPLE0000000AA"
   secret_env = "ACME_SECRET"          # or secret_file = "acme.secret", readable by its owner alone
-  policy = '''                        # or policy_file = "issuer.json"; without one the key may do everything
-  {"Version": "2012-10-17", "Statement": [
+  # What it may do, else everything; or policy_file = "issuer.json".
+  policy = '''{"Version": "2012-10-17", "Statement": [
     {"Effect": "Allow", "Action": "cognito-identity:GetOpenIdTokenForDeveloperIdentity", "Resource": "*"}]}'''
 
   [[tenant.openid_connect_provider]]
