@@ -89,7 +89,7 @@ pub struct UsableKey {
     pub account_id: AccountId,
     /// The secret half.
     pub secret: Secret,
-    /// What it may do; without a policy everything in its account.
+    /// What it may do; everything in its tenant if it has no policy.
     pub policy: Option<Arc<Policy>>,
 }
 
@@ -98,10 +98,18 @@ pub struct UsableKey {
 /// # Errors
 /// If the system's random source fails.
 pub fn generate_id() -> Result<AccessKeyId> {
+    random_id("AKIA")
+}
+
+/// A fresh access key id that begins with `prefix`: 80 random bits.
+///
+/// # Errors
+/// If the system's random source fails.
+pub fn random_id(prefix: &str) -> Result<AccessKeyId> {
     const ALPHABET: &[u8; 32] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZ234567";
     let random: [u8; 16] = ids::random()?;
     let tail = random.iter().map(|byte| char::from(ALPHABET[usize::from(byte & 31)]));
-    let text: String = "AKIA".chars().chain(tail).collect();
+    let text: String = prefix.chars().chain(tail).collect();
     AccessKeyId::parse(&text).ok_or_else(|| Error::internal("an access key id of our own is ill-formed"))
 }
 
