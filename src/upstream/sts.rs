@@ -177,8 +177,7 @@ fn refused(status: u16, xml: &str, token: &str) -> Result<Refused, Failure> {
     let code = text_at(xml, &["Error", "Code"]).map(shown).filter(|code| !code.is_empty());
     let in_passing = |code: &str| {
         matches!(status, 408 | 429)
-            || ["IDPCommunicationError", "Throttling", "ThrottlingException", "RequestTimeout", "SlowDown"]
-                .contains(&code)
+            || ["IDPCommunicationError", "Throttling", "RequestTimeout", "SlowDown"].contains(&code)
     };
     match code {
         Some(code) if (400..500).contains(&status) && !in_passing(&code) => {
