@@ -120,7 +120,8 @@ impl Broker {
     /// The developer of the tenant of this number.
     pub fn developer(&self, number: u64) -> Developer {
         let (key, secret) = (key_id(number).as_str().to_owned(), secret(number));
-        Developer { router: self.router(), account: harness::account(number), key, secret, region: HOME.to_owned() }
+        let (router, account, region) = (self.router(), harness::account(number), HOME.to_owned());
+        Developer { router, account, key, secret, session_token: None, region }
     }
 
     /// Someone without an access key.
@@ -212,6 +213,8 @@ pub struct Developer {
     pub account: AccountId,
     pub key: String,
     pub secret: String,
+    /// Of temporary credentials.
+    pub session_token: Option<String>,
     pub region: String,
 }
 
@@ -224,6 +227,11 @@ impl Developer {
     /// The same developer with other credentials.
     pub fn with_key(&self, key: &str, secret: &str) -> Self {
         Self { key: key.to_owned(), secret: secret.to_owned(), ..self.clone() }
+    }
+
+    /// Whoever has these temporary credentials.
+    pub fn with_session(&self, key: &str, secret: &str, token: &str) -> Self {
+        Self { session_token: Some(token.to_owned()), ..self.with_key(key, secret) }
     }
 
     /// The call, signed by Amazon's own code.
@@ -239,7 +247,7 @@ impl Developer {
     /// The same for another service.
     #[expect(clippy::disallowed_methods, reason = "the signer of a real client reads the real clock")]
     pub fn sign_for(&self, service: &str, mut request: Request<Body>, body: &str) -> Request<Body> {
-        let identity = Credentials::new(&self.key, &self.secret, None, None, "test").into();
+        let identity = Credentials::new(&self.key, &self.secret, self.session_token.clone(), None, "test").into();
         let params = v4::SigningParams::builder()
             .identity(&identity)
             .region(&self.region)
@@ -296,7 +304,7 @@ impl Developer {
 /// Someone who signs nothing.
 #[derive(Clone)]
 pub struct Visitor {
-    router: Router,
+    pub router: Router,
 }
 
 impl Visitor {
