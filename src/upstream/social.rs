@@ -277,6 +277,7 @@ fn claims(subject: &str, audience: &Audience, told: &[(&str, &str)]) -> Map<Stri
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::upstream::tests::settings;
 
     fn ids(login_key: &str, value: &str) -> Option<Vec<String>> {
         Provider::of(login_key, value).map(|(_, ids)| ids)
@@ -320,5 +321,23 @@ mod tests {
         for odd in [Value::Null, 42.into(), "".into(), "a\0".into(), "a\n".into(), "x".repeat(256).into()] {
             assert_eq!(id(&told(odd.clone()), "id"), None, "{odd}");
         }
+    }
+    #[test]
+    fn only_what_the_operator_has_named_is_free_of_the_rules() {
+        let social = |lines: &str| {
+            let config = settings(lines);
+            Social::new(Arc::new(Fetcher::new(&config).unwrap()), &config, Clock::System)
+        };
+        let own = social("");
+        for (endpoint, url) in [
+            (own.facebook, "https://graph.facebook.com"),
+            (own.amazon, "https://api.amazon.com/auth/o2/tokeninfo"),
+            (own.twitter, "https://api.twitter.com/1.1/account/verify_credentials.json"),
+        ] {
+            assert_eq!((endpoint.url.as_str(), endpoint.named_by), (url, NamedBy::Tenant));
+        }
+        let named = social("facebook_graph = 'http://127.0.0.1:9000/v23.0/'");
+        assert_eq!(named.facebook.url, "http://127.0.0.1:9000/v23.0");
+        assert_eq!((named.facebook.named_by, named.amazon.named_by), (NamedBy::Operator, NamedBy::Tenant));
     }
 }
