@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use serde_json::{Value, json};
 use symbolon::clock::Clock;
 use symbolon::upstream::social::Provider;
-use symbolon::upstream::{Audience, Kind, Proof, Trust, Upstream};
+use symbolon::upstream::{Audience, Kind, Proof, Trust, Upstream, VerifiedLogin};
 use time::OffsetDateTime;
 
 use crate::issuer::{Fault, Issuer};
@@ -271,7 +271,7 @@ async fn opaque_tokens_and_id_tokens_go_together() {
         (amazon(), "Atza|good".to_owned()),
     ];
     let proven = scene.upstream.verify(logins.clone()).await.unwrap();
-    let subjects: Vec<_> = proven.iter().map(|login| login.subject()).collect();
+    let subjects: Vec<_> = proven.iter().map(VerifiedLogin::subject).collect();
     assert_eq!(subjects, ["ann", "ann-at-facebook", "amzn1.account.ANN"]);
     let mut one_bad = logins;
     one_bad[1].1 = "fb-bad".to_owned();
