@@ -24,6 +24,8 @@ const MAX_TOKEN_BYTES: usize = 16_000;
 pub struct Grant<'a> {
     subject: String,
     audience: String,
+    /// What else stands in `aud`.
+    extra_audiences: &'a [String],
     pool_arn: String,
     methods: Vec<String>,
     tags: Option<&'a PrincipalTags>,
@@ -39,11 +41,19 @@ pub struct Vouched<'a> {
     pub public: &'a [VerifiedLogin],
 }
 
+impl Vouched<'_> {
+    fn is_by_nobody(&self) -> bool {
+        self.developer.is_none() && self.public.is_empty()
+    }
+}
+
 impl<'a> Grant<'a> {
-    /// The grant for an identity. Without anyone to vouch for it, it is a guest.
+    /// The grant for an identity. Without anyone to vouch for it, it is a guest, and its token is for the pool's own
+    /// audience alone: anyone who knows the pool's id becomes a guest, and a consumer that looks no further than at an
+    /// audience of its own would let him in.
     #[must_use]
     pub fn new(
-        pool: &Pool,
+        pool: &'a Pool,
         identity: &IdentityId,
         vouched: Vouched<'_>,
         tags: &'a PrincipalTags,
@@ -52,6 +62,7 @@ impl<'a> Grant<'a> {
         Self {
             subject: identity.to_string(),
             audience: pool.id.to_string(),
+            extra_audiences: if vouched.is_by_nobody() { &[] } else { pool.audiences.as_slice() },
             pool_arn: pool.arn(),
             methods: methods(pool, vouched),
             tags: Some(tags).filter(|tags| !tags.is_empty()),
@@ -62,7 +73,7 @@ impl<'a> Grant<'a> {
 
 /// Authentication methods (RFC 8176's `amr`) as AWS writes them: the kind, and for each login its provider and user.
 fn methods(pool: &Pool, vouched: Vouched<'_>) -> Vec<String> {
-    if vouched.developer.is_none() && vouched.public.is_empty() {
+    if vouched.is_by_nobody() {
         return vec!["unauthenticated".to_owned()];
     }
     let mut methods = Vec::with_capacity(3 + 2 * vouched.public.len());
@@ -89,7 +100,7 @@ struct Header<'a> {
 #[derive(Serialize)]
 struct Claims<'a> {
     sub: &'a str,
-    aud: &'a str,
+    aud: Audience<'a>,
     amr: &'a [String],
     #[serde(rename = "https://aws.amazon.com/tags", skip_serializing_if = "Option::is_none")]
     tags: Option<Tags<'a>>,
@@ -98,6 +109,24 @@ struct Claims<'a> {
     pool_arn: &'a str,
     exp: i64,
     iat: i64,
+}
+
+/// `aud` (RFC 7519 section 4.1.3): the pool's id alone, as AWS has it, or a list in which it is the first.
+#[derive(Serialize)]
+#[serde(untagged)]
+enum Audience<'a> {
+    Pool(&'a str),
+    List(Vec<&'a str>),
+}
+
+impl<'a> Audience<'a> {
+    fn of(grant: &'a Grant<'_>) -> Self {
+        if grant.extra_audiences.is_empty() {
+            return Self::Pool(&grant.audience);
+        }
+        let extra = grant.extra_audiences.iter().map(String::as_str);
+        Self::List(std::iter::once(grant.audience.as_str()).chain(extra).collect())
+    }
 }
 
 /// Session tags as AWS STS reads them: every value a list of one
@@ -155,7 +184,7 @@ fn unsigned(ring: &KeyRing, signer: &Signer<'_>, token_type: TokenType, grant: &
     };
     let claims = Claims {
         sub: &grant.subject,
-        aud: &grant.audience,
+        aud: Audience::of(grant),
         amr: &grant.methods,
         tags: grant.tags.map(|tags| Tags {
             principal_tags: tags.iter().map(|(key, value)| (key.as_str(), [value.as_str()])).collect(),

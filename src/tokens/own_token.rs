@@ -32,9 +32,26 @@ pub struct Developer {
 #[derive(Deserialize)]
 struct Claims {
     sub: String,
-    aud: String,
+    aud: Audience,
     amr: Vec<String>,
     exp: i64,
+}
+
+/// The pool's id, alone or before the pool's extra audiences.
+#[derive(Deserialize)]
+#[serde(untagged)]
+enum Audience {
+    Pool(String),
+    List(Vec<String>),
+}
+
+impl Audience {
+    fn pool(&self) -> Option<&str> {
+        match self {
+            Self::Pool(pool) => Some(pool),
+            Self::List(list) => list.first().map(String::as_str),
+        }
+    }
 }
 
 /// Verifies a token with the published keys, by the database's clock and without leeway.
@@ -62,15 +79,16 @@ pub fn verify(ring: &KeyRing, token: &str) -> Result<OwnToken> {
     if now >= claims.exp {
         return Err(InvalidLogin::Expired { now, exp: claims.exp }.into());
     }
+    let pool = claims.aud.pool().ok_or_else(foreign)?;
     let developer = match claims.amr.as_slice() {
         [kind, provider, user, ..] if kind == "authenticated" => user
-            .strip_prefix(&format!("{provider}:{}:", claims.aud))
+            .strip_prefix(&format!("{provider}:{pool}:"))
             .map(|user| Developer { provider: provider.clone(), user: user.to_owned() }),
         _ => None,
     };
     Ok(OwnToken {
         identity: IdentityId::parse(&claims.sub).ok_or_else(foreign)?,
-        pool: PoolId::parse(&claims.aud).ok_or_else(foreign)?,
+        pool: PoolId::parse(pool).ok_or_else(foreign)?,
         developer,
     })
 }
