@@ -1,6 +1,7 @@
 //! The command line against a real database: what each command prints, writes and exits with.
 #![expect(clippy::unwrap_used, reason = "helpers of tests are tests")]
 
+mod audiences;
 mod configuration;
 mod keys;
 mod seed_roles;
