@@ -16,6 +16,7 @@ pub mod migrate;
 pub mod serve;
 pub mod session;
 pub mod tenant;
+pub mod trust;
 
 use std::fmt;
 use std::io::Write as _;
@@ -64,6 +65,8 @@ enum Command {
     AccessKey(access_key::Args),
     /// What else than a pool's id stands in `aud` of its users' tokens.
     Audience(audience::Args),
+    /// Print what a consumer of tokens must be told to trust a pool, filled in.
+    Trust(trust::Args),
     /// The keys that sign tokens.
     Key(key::Args),
     /// The keys that secrets in the database are sealed with.
@@ -183,6 +186,7 @@ async fn execute(cli: Cli, environment: Environment) -> Result<(), Failure> {
         Command::Tenant(args) => tenant::run(session, args).await,
         Command::AccessKey(args) => access_key::run(session, args).await,
         Command::Audience(args) => audience::run(session, args).await,
+        Command::Trust(args) => trust::run(session, args).await,
         Command::Key(args) => key::run(session, args).await,
         Command::MasterKey(args) => master_key::run(session, args).await,
         Command::Installation(args) => installation::run(session, args).await,
