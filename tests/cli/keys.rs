@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 use crate::stage::{Broker, ISSUER, Stage, fresh_key};
 
 /// Waits until the broker says that it is ready.
-fn ready(stage: &Stage, broker: &Broker) {
+pub fn ready(stage: &Stage, broker: &Broker) {
     let start = Instant::now();
     loop {
         let done = stage.run(&["health", "--admin-listen", &broker.admin]);

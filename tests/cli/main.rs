@@ -8,3 +8,4 @@ mod seed_roles;
 mod seeds;
 mod stage;
 mod tenancy;
+mod trust;

@@ -165,8 +165,9 @@ impl Guide {
     }
 
     /// The same, of JSON.
-    pub(super) fn json_file(&mut self, name: &'static str, about: impl Into<String>, content: &serde_json::Value) {
-        self.file(name, about, format!("{content:#}\n"));
+    pub(super) fn json_file(&mut self, name: &'static str, about: impl Into<String>, content: &impl Serialize) {
+        // Only text and lists of text go in: it cannot fail.
+        self.file(name, about, serde_json::to_string_pretty(content).unwrap_or_default() + "\n");
     }
 
     /// Adds a command.

@@ -1,5 +1,6 @@
 //! Consumers that speak STS: a token becomes credentials of a role. AWS IAM, MinIO, Ceph RGW.
 
+use serde::Serialize;
 use serde_json::{Value, json};
 
 use super::facts::{Facts, period};
@@ -7,22 +8,55 @@ use super::guide::{Guide, Language, Status, TOKEN_FILE};
 use super::quote::shell;
 use super::{CEPH, REVIEWED};
 
-/// Who may take a role on: whoever has a token of this pool, and of this identity if there is one.
-fn trust_policy(facts: &Facts, provider_arn: &str, actions: &[&str]) -> Value {
-    let provider = facts.provider();
-    let mut equals = serde_json::Map::from_iter([(format!("{provider}:aud"), json!(facts.audience()))]);
-    if let Some(identity) = &facts.identity {
-        equals.insert(format!("{provider}:sub"), json!(identity));
+/// A policy with one statement, its members in the order in which people write them.
+#[derive(Serialize)]
+#[serde(rename_all = "PascalCase")]
+struct Policy<'a> {
+    version: &'static str,
+    statement: [Statement<'a>; 1],
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "PascalCase")]
+struct Statement<'a> {
+    effect: &'static str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    principal: Option<Value>,
+    action: &'a [&'a str],
+    #[serde(skip_serializing_if = "Option::is_none")]
+    resource: Option<Value>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    condition: Option<Value>,
+}
+
+impl<'a> Policy<'a> {
+    fn allow(action: &'a [&'a str]) -> Self {
+        let statement = Statement { effect: "Allow", principal: None, action, resource: None, condition: None };
+        Self { version: "2012-10-17", statement: [statement] }
     }
-    json!({
-        "Version": "2012-10-17",
-        "Statement": [{
-            "Effect": "Allow",
-            "Principal": { "Federated": [provider_arn] },
-            "Action": actions,
-            "Condition": { "StringEquals": equals },
-        }],
-    })
+
+    /// Who may take a role on: whoever has a token of this pool, and of this identity if there is one.
+    fn of_trust(facts: &Facts, provider_arn: &str, users_alone: bool) -> Self {
+        let provider = facts.provider();
+        let mut equals = serde_json::Map::from_iter([(format!("{provider}:aud"), json!(facts.audience()))]);
+        if let Some(identity) = &facts.identity {
+            equals.insert(format!("{provider}:sub"), json!(identity));
+        }
+        let mut condition = json!({ "StringEquals": equals });
+        if users_alone {
+            // Guests' tokens say `unauthenticated`.
+            condition["ForAnyValue:StringLike"] = json!({ format!("{provider}:amr"): "authenticated" });
+        }
+        let mut policy = Self::allow(&["sts:AssumeRoleWithWebIdentity", "sts:TagSession"]);
+        policy.statement[0].principal = Some(json!({ "Federated": [provider_arn] }));
+        policy.statement[0].condition = Some(condition);
+        policy
+    }
+
+    /// The policy without blanks.
+    fn compact(&self) -> String {
+        serde_json::to_string(self).unwrap_or_default()
+    }
 }
 
 /// The call that makes credentials of a token.
@@ -75,7 +109,7 @@ pub(super) fn aws(facts: &Facts) -> Guide {
     guide.json_file(
         "trust-policy.json",
         "who may take the role on; sts:TagSession is for tokens with principal tags",
-        &trust_policy(facts, &arn, &["sts:AssumeRoleWithWebIdentity", "sts:TagSession"]),
+        &Policy::of_trust(facts, &arn, false),
     );
     guide.command(
         "Make the role. It may do nothing yet: attach policies to it.",
@@ -146,43 +180,26 @@ pub(super) fn ceph(facts: &Facts) -> Guide {
         );
     }
     facts.warn_of_algorithms(&mut guide, &["RS256", "RS384", "RS512"], "RGW verifies RSA signatures");
-    facts.warn_of_guests(&mut guide, true);
     let audience = facts.audience();
-    let first = facts.pool.audiences.as_slice().iter().chain([&audience]).min();
-    if let Some(first) = first.filter(|first| **first != audience) {
-        guide.warn(format!(
-            "`aud` of this pool's tokens is a list, of which RGW 16 sees one only: the one that sorts first, {first}. It \
-             refuses these tokens. Use a pool without extra audiences for it."
-        ));
-    } else if !facts.pool.audiences.as_slice().is_empty() {
-        guide.warn(
-            "`aud` of this pool's tokens is a list, of which RGW 16 sees one only: the one that sorts first, which is the \
-             pool's id now. Add no audience that sorts before it, or use a pool of its own.",
-        );
-    }
-    let tags = facts.principal_tags();
-    if !tags.is_empty() {
-        guide.warn(format!(
-            "claims of logins become principal tags in this pool ({}). Releases of Ceph that know session tags (17 and \
-             newer) refuse such tokens unless the trust policy also allows sts:TagSession.",
-            tags.join(", ")
-        ));
-    }
     guide.warn(format!(
-        "RGW trusts the certificates that it is told of, and signing keys change every {}. The thumbprints below \
-         hold the key that signs and its successor. Run this command again after each rotation (`symbolon key list`) \
-         and make the provider anew. RGW 16 uses the first key of the JWKS alone: tokens of the key before it end there \
-         at the moment of the rotation.",
+        "signing keys change every {}, and RGW is told of their certificates by thumbprint: those below are of the key \
+         that signs and of its successor. Run this command again after each rotation (`symbolon key list`), and make the \
+         provider anew. RGW 16 asks for thumbprints but does not compare them; newer releases do. RGW 16 uses the first \
+         key of the JWKS alone: tokens of the key before it end there at the moment of the rotation.",
         period(facts.rotation_period)
     ));
+    let account = &facts.pool.account_id;
     guide.command(
         "In ceph.conf, in the section of the gateway, then restart it: `rgw sts key = ` with 16 characters of your own, and \
-         `rgw s3 auth use sts = true`. The administrator, whose access key the calls below are signed with:",
-        "radosgw-admin user create --uid oidc-admin --display-name oidc-admin\n\
-         radosgw-admin caps add --uid oidc-admin --caps 'oidc-provider=*;roles=*'",
+         `rgw s3 auth use sts = true`. A Ceph tenant with the number of this pool's account, so that ARNs of its roles are \
+         as those of AWS, and its administrator, whose access key the calls below are signed with:",
+        format!(
+            "radosgw-admin user create --tenant {account} --uid oidc-admin --display-name oidc-admin\n\
+             radosgw-admin caps add --tenant {account} --uid oidc-admin --caps 'oidc-provider=*;roles=*'"
+        ),
     );
     let endpoint = "aws --endpoint-url REPLACE_RGW_ENDPOINT";
-    let arn = format!("arn:aws:iam:::oidc-provider/{}", facts.provider());
+    let arn = format!("arn:aws:iam::{account}:oidc-provider/{}", facts.provider());
     guide.command(
         "Register the issuer, with the SHA-1 of each certificate. To make it anew, first: delete-open-id-connect-provider.",
         format!(
@@ -192,27 +209,20 @@ pub(super) fn ceph(facts: &Facts) -> Guide {
             facts.thumbprints().join(" ")
         ),
     );
-    // RGW 16 does not decode the blanks of a form: "failed to parse policy".
+    let mut permissions = Policy::allow(&["s3:ListBucket", "s3:GetObject", "s3:PutObject"]);
+    permissions.statement[0].resource = Some(json!(["arn:aws:s3:::REPLACE_BUCKET", "arn:aws:s3:::REPLACE_BUCKET/*"]));
     let name = shell(&facts.name);
-    let trust = trust_policy(facts, &arn, &["sts:AssumeRoleWithWebIdentity"]).to_string();
-    let permissions = json!({
-        "Version": "2012-10-17",
-        "Statement": [{
-            "Effect": "Allow",
-            "Action": ["s3:ListBucket", "s3:GetObject", "s3:PutObject"],
-            "Resource": ["arn:aws:s3:::REPLACE_BUCKET", "arn:aws:s3:::REPLACE_BUCKET/*"],
-        }],
-    });
     guide.command(
-        "Make the role, and say what it may do. RGW 16 reads no policy with blanks in it: leave them out.",
+        "Make the role: who may take it on (the pool's users, not its guests; sts:TagSession is for tokens with principal \
+         tags), and what it may do. RGW 16 reads no policy with blanks in it: leave them out.",
         format!(
             "{endpoint} iam create-role --role-name {name} \\\n  --assume-role-policy-document {}\n\
              {endpoint} iam put-role-policy --role-name {name} --policy-name {name} \\\n  --policy-document {}",
-            shell(&trust),
-            shell(&permissions.to_string())
+            shell(&Policy::of_trust(facts, &arn, true).compact()),
+            shell(&permissions.compact())
         ),
     );
-    let role = format!("arn:aws:iam:::role/{}", facts.name);
+    let role = format!("arn:aws:iam::{account}:role/{}", facts.name);
     guide.command(TRY, assume(Some("REPLACE_RGW_ENDPOINT"), &shell(&role)));
     guide
 }
