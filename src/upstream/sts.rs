@@ -178,7 +178,7 @@ fn refused(status: u16, xml: &str, token: &str) -> Option<Refused> {
     let code: String = code.chars().take(MAX_TEXT).collect();
     let in_passing = status >= 500
         || matches!(status, 408 | 429)
-        || ["IDPCommunicationError", "Throttling", "ThrottlingException", "RequestTimeout", "SlowDown"]
+        || ["IDPCommunicationError", "Throttling", "RequestTimeout", "SlowDown"]
             .contains(&code.as_str());
     if in_passing {
         return Some(Refused::InPassing { code });
