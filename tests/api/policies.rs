@@ -31,9 +31,10 @@ async fn set(broker: &Broker, id: &AccessKeyId, policy: &str) {
 fn denied(answer: &Answer, developer: &Developer, operation: &str, resource: &str, explicit: bool) {
     let (account, key) = (&developer.account, &developer.key);
     let action = format!("cognito-identity:{operation}");
-    let reason = match explicit {
-        true => "with an explicit deny".to_owned(),
-        false => format!("because no identity-based policy allows the {action} action"),
+    let reason = if explicit {
+        "with an explicit deny".to_owned()
+    } else {
+        format!("because no identity-based policy allows the {action} action")
     };
     let user = format!("arn:aws:iam::{account}:user/{key}");
     let text = format!("User: {user} is not authorized to perform: {action} on resource: {resource} {reason}");
