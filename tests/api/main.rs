@@ -22,6 +22,7 @@ mod migrations;
 mod openid;
 mod openid_connect_providers;
 mod page_tokens;
+mod policies;
 mod pools;
 mod principal_tags;
 mod public_logins;
