@@ -32,6 +32,7 @@ osd pool default pgp num = 4
 mon max pg per osd = 1000
 ms bind msgr2 = false
 log file = {scratch}/$name.log
+mon cluster log to file = false
 run dir = {scratch}
 admin socket = {scratch}/$name.asok
 plugin dir = {plugins}
@@ -51,7 +52,7 @@ rgw data = {scratch}
 rgw run sync thread = false
 rgw enable gc threads = false
 rgw enable lc threads = false
-debug rgw = 10
+debug rgw = 1
 """
 
 
@@ -121,6 +122,10 @@ class Ceph:
         """A command to the monitor."""
         command = json.dumps({"prefix": prefix, **arguments})
         return installed.run([sys.executable, str(COMMAND), str(self.conf), command], self.env)
+
+    def gateway_log(self):
+        """What the gateway has written."""
+        return (self.scratch / "client.rgw.log").read_text(errors="replace")
 
     def log(self, lines=40):
         """The end of what the daemons have written."""

@@ -204,10 +204,13 @@ frontend door
     http-request set-var(txn.exp) var(txn.token),jwt_payload_query('$.exp','int')
     http-request set-var(txn.now) date()
 {signed}
-    http-request return status 401 content-type text/plain string signature unless signed
-    http-request return status 401 content-type text/plain string issuer unless {{ var(txn.token),jwt_payload_query('$.iss') -m str {issuer} }}
-    http-request return status 401 content-type text/plain string audience unless {{ var(txn.token),jwt_payload_query('$.aud') -m str {pool} }}
-    http-request return status 401 content-type text/plain string expired unless {{ var(txn.exp),sub(txn.now) -m int gt 0 }}
+    http-request return status 401 content-type text/plain string signature unless is_signed
+    acl is_of_issuer var(txn.token),jwt_payload_query('$.iss') -m str {issuer}
+    http-request return status 401 content-type text/plain string issuer unless is_of_issuer
+    acl is_for_pool var(txn.token),jwt_payload_query('$.aud') -m str {pool}
+    http-request return status 401 content-type text/plain string audience unless is_for_pool
+    acl is_alive var(txn.exp),sub(txn.now) -m int gt 0
+    http-request return status 401 content-type text/plain string expired unless is_alive
     http-request return status 200 content-type text/plain lf-string %[var(txn.token),jwt_payload_query('$.sub')]
 """
 
@@ -237,17 +240,14 @@ class HaProxy:
         for number, jwk in enumerate(jwks["keys"]):
             pem = self.folder / f"{self.number}-{number}.pem"
             pem.write_bytes(jwt.PyJWK(jwk).key.public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo))
-            yield f"    acl signed var(txn.token),jwt_verify({jwk['alg']},{pem}) -m int 1"
+            yield f"    acl is_signed var(txn.token),jwt_verify({jwk['alg']},{pem}) -m int 1"
 
     def renew(self, jwks):
         self.number += 1
         conf = self.folder / f"{self.number}.cfg"
         signed = "\n".join(self._signed(jwks))
-        conf.write_text(
-            HAPROXY.format(
-                folder=self.folder, number=self.number, port=self.port, signed=signed, issuer=self.issuer, pool=self.pool
-            )
-        )
+        of_here = {"folder": self.folder, "number": self.number, "port": self.port}
+        conf.write_text(HAPROXY.format(signed=signed, issuer=self.issuer, pool=self.pool, **of_here))
         # The new process takes over from the one before, which ends.
         before = self.program
         replaced = ["-sf", str(before.process.pid)] if before else []
