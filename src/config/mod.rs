@@ -1,5 +1,6 @@
 //! Configuration: embedded defaults, then a file, then the environment, then flags; every problem listed at once.
 
+mod credentials;
 mod load;
 mod rules;
 mod upstream;
@@ -35,6 +36,7 @@ pub struct Config {
     pub keys: Keys,
     pub limits: Limits,
     pub upstream: Upstream,
+    pub credentials: Credentials,
     pub telemetry: Telemetry,
     pub dev: Dev,
     #[serde(skip)]
@@ -214,6 +216,7 @@ pub struct Keys {
 pub struct Limits {
     pub identity_pools_per_account: u32,
     pub openid_connect_providers_per_account: u32,
+    pub roles_per_account: u32,
     pub user_pool_providers_per_pool: u32,
     pub openid_connect_providers_per_pool: u32,
     pub saml_providers_per_pool: u32,
@@ -251,6 +254,19 @@ pub struct Upstream {
     pub ca_file: PathBuf,
     pub hosts: BTreeMap<String, IpAddr>,
     pub allow_http_issuers: Vec<String>,
+}
+
+/// Where credentials for identities come from.
+#[derive(Clone, Debug, Deserialize)]
+#[expect(missing_docs, reason = "described in defaults.toml")]
+pub struct Credentials {
+    pub sts_endpoint: String,
+    pub builtin: bool,
+    #[serde(deserialize_with = "seconds")]
+    pub lifetime: Duration,
+    #[serde(deserialize_with = "seconds")]
+    pub timeout: Duration,
+    pub guest_session_policy: String,
 }
 
 /// Logs.

@@ -84,7 +84,7 @@ fn templates(upstream: &Upstream, problems: &mut Vec<String>) {
 }
 
 /// A URL of one of these schemes that names a host, and nobody and nothing else.
-fn url(text: &str, schemes: &[&str]) -> Result<Url, String> {
+pub(super) fn url(text: &str, schemes: &[&str]) -> Result<Url, String> {
     if text.contains(['?', '#', '@', '\\']) || !text.chars().all(|c| c.is_ascii_graphic()) {
         return Err("must not hold a query, a fragment, user information, blanks or characters beyond ASCII".to_owned());
     }
@@ -96,7 +96,7 @@ fn url(text: &str, schemes: &[&str]) -> Result<Url, String> {
     Ok(url)
 }
 
-fn is_loopback(url: &Url) -> bool {
+pub(super) fn is_loopback(url: &Url) -> bool {
     let host = url.host_str().unwrap_or_default().trim_matches(['[', ']']);
     host == "localhost" || host.parse::<IpAddr>().is_ok_and(|address| address.is_loopback())
 }

@@ -1,6 +1,9 @@
-//! What tenants declare in IAM: so far, the OpenID Connect providers whose tokens their pools may take.
+//! What tenants declare in IAM: the providers whose tokens their pools may take, and the roles that identities take on.
 
 pub mod oidc_provider;
 pub mod provider_url;
+pub mod role;
+pub mod tagging;
 
 pub use oidc_provider::OidcProvider;
+pub use role::Role;

@@ -1,6 +1,7 @@
 //! Access keys: the SigV4 credentials of a tenant's developers. The secret is sealed, since SigV4 needs it back.
 
 use std::fmt;
+use std::sync::Arc;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
@@ -12,6 +13,7 @@ use super::tenant::Status;
 use crate::error::Result;
 use crate::ids::{self, AccessKeyId, AccountId};
 use crate::installation;
+use crate::policy::Policy;
 use crate::seal::{Place, Seal};
 
 /// The access key that local AWS tools use by convention. Only `symbolon dev` makes it.
@@ -83,6 +85,8 @@ pub struct UsableKey {
     pub account_id: AccountId,
     /// The secret half.
     pub secret: Secret,
+    /// What it may do; everything in its tenant if it has no policy.
+    pub policy: Option<Arc<Policy>>,
 }
 
 /// A fresh access key id, in AWS's form.
@@ -90,10 +94,18 @@ pub struct UsableKey {
 /// # Errors
 /// If the system's random source fails.
 pub fn generate_id() -> Result<AccessKeyId> {
+    random_id("AKIA")
+}
+
+/// A fresh access key id that begins with `prefix`: 80 random bits.
+///
+/// # Errors
+/// If the system's random source fails.
+pub fn random_id(prefix: &str) -> Result<AccessKeyId> {
     const ALPHABET: &[u8; 32] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZ234567";
     let random: [u8; 16] = ids::random()?;
     let tail = random.iter().map(|byte| char::from(ALPHABET[usize::from(byte & 31)]));
-    let text: String = "AKIA".chars().chain(tail).collect();
+    let text: String = prefix.chars().chain(tail).collect();
     AccessKeyId::parse(&text).ok_or_else(|| crate::error::Error::internal("an access key id of our own is ill-formed"))
 }
 
@@ -114,7 +126,7 @@ impl AccessKey {
             return Ok(None);
         };
         let secret = Secret(seal.open(place(id, &account_id), &row.secret_sealed)?);
-        Ok(Some(UsableKey { id: id.clone(), account_id, secret }))
+        Ok(Some(UsableKey { id: id.clone(), account_id, secret, policy: None }))
     }
 
     /// The tenant and the secret of a key, disabled or not: for comparing with what an operator wants.

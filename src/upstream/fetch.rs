@@ -21,6 +21,10 @@ use crate::json;
 /// The largest document that is read, in bytes.
 const MAX_BYTES: usize = 256 * 1024;
 
+/// Connections to an endpoint of the operator's that are kept while idle.
+const KEPT_CONNECTIONS: usize = 16;
+const KEPT_FOR: Duration = Duration::from_secs(20);
+
 /// Gets documents of issuers.
 #[derive(Debug)]
 pub struct Fetcher {
@@ -66,7 +70,7 @@ impl Failure {
     }
 
     /// What stopped a request on its way.
-    fn on_the_way(error: reqwest::Error) -> Self {
+    pub(super) fn on_the_way(error: reqwest::Error) -> Self {
         if error.is_timeout() {
             return Self::timeout();
         }
@@ -224,9 +228,22 @@ fn max_age(headers: &HeaderMap) -> Option<Duration> {
     })
 }
 
+/// A client for an endpoint of the operator's, which it is asked again and again: it keeps its connections.
+///
+/// # Errors
+/// [`Error::Refused`] if `upstream.ca_file` cannot be read, or holds no certificates.
+pub(super) fn operators_client(config: &config::Upstream, timeout: Duration) -> Result<Client> {
+    let config = config::Upstream { fetch_timeout: timeout, ..config.clone() };
+    client_keeping(&config, None, KEPT_CONNECTIONS)
+}
+
 /// A client that goes where a URL says and nowhere else. With `admitted`, only addresses of the public network and of
 /// these networks are connected to.
 fn client(config: &config::Upstream, admitted: Option<&[(IpAddr, u8)]>) -> Result<Client> {
+    client_keeping(config, admitted, 0)
+}
+
+fn client_keeping(config: &config::Upstream, admitted: Option<&[(IpAddr, u8)]>, idle: usize) -> Result<Client> {
     let own = certificates(config)?;
     let build = |only_own: bool| {
         let guarded = admitted.is_some();
@@ -237,7 +254,9 @@ fn client(config: &config::Upstream, admitted: Option<&[(IpAddr, u8)]>) -> Resul
             .https_only(guarded)
             .connect_timeout(config.connect_timeout)
             .timeout(config.fetch_timeout)
-            .pool_max_idle_per_host(0)
+            .pool_max_idle_per_host(idle)
+            // Sooner than servers and balancers close them, most of which wait a minute.
+            .pool_idle_timeout(KEPT_FOR)
             .user_agent(concat!("symbolon/", env!("CARGO_PKG_VERSION")))
             .dns_resolver(Resolver::new(&config.hosts, admitted));
         let own = own.iter().cloned();

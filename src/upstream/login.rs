@@ -38,6 +38,18 @@ impl VerifiedLogin {
         &self.claims
     }
 
+    /// The names that role mappings may have for its provider, the most particular first: of user pools with the client,
+    /// of OpenID Connect providers the ARN.
+    #[must_use]
+    pub fn mapping_names(&self) -> Vec<String> {
+        let particular = match &self.audience.kind {
+            Kind::OpenIdConnect { arn } => Some(arn.clone()),
+            Kind::UserPool { .. } => Some(format!("{}:{}", self.login_key, self.audience.client_id)),
+            Kind::Social => None,
+        };
+        particular.into_iter().chain([self.login_key.clone()]).collect()
+    }
+
     /// The last entry of `amr` for this login, as API Gateway shows it in `cognitoAuthenticationProvider`.
     #[must_use]
     pub fn method(&self) -> String {

@@ -10,7 +10,7 @@
 //!    [`fetch`]; [`resolver`] and [`address`] say whom that may connect to. [`key_set`]: the signature.
 //! 5. [`introspection`]: for a user pool's client that wants it, whether the token is still honoured.
 //!
-//! What held is a [`VerifiedLogin`].
+//! What held is a [`VerifiedLogin`]. The other way round, [`sts`] hands tokens of ours to an STS.
 
 pub mod address;
 pub mod claims;
@@ -22,6 +22,7 @@ pub mod key_set;
 pub mod login;
 pub mod remembered;
 pub mod resolver;
+pub mod sts;
 pub mod token;
 pub mod trust;
 

@@ -243,7 +243,7 @@ fn check_provider(
         "ThumbprintList": thumbprints.unwrap_or_default(),
         "Tags": tags.into_iter().flatten().map(tag).collect::<Vec<_>>(),
     });
-    if let Some((_, shape)) = aws_query::shapes::operation("CreateOpenIDConnectProvider") {
+    if let Some((_, shape)) = aws_query::shapes::iam_operation("CreateOpenIDConnectProvider") {
         for violation in validate::violations(shape, &request) {
             section.problem("", &violation.to_string());
         }
