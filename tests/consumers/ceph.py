@@ -127,7 +127,7 @@ class Ceph:
         """What the gateway has written."""
         return (self.scratch / "client.rgw.log").read_text(errors="replace")
 
-    def log(self, lines=40):
+    def log(self, lines=15):
         """The end of what the daemons have written."""
         found = []
         for path in sorted([*self.scratch.glob("*.out"), *self.scratch.glob("*.log")]):

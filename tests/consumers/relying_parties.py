@@ -2,7 +2,6 @@
 
 import functools
 import json
-import shutil
 import socket
 import subprocess
 import threading
@@ -13,7 +12,6 @@ from pathlib import Path
 import jwt
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
-import broker as brokers
 import installed
 import stage as stages
 
@@ -146,18 +144,14 @@ class GoOidc(Worker):
 
 
 class InNode(Worker):
-    """A script of `js`. Node finds packages beside the script, hence the copies."""
+    """A script of `js`."""
 
     script = None
 
     def __init__(self, stage, pool, expected=None):
-        folder = stage.folder / "js"
-        if not folder.exists():
-            shutil.copytree(HERE / "js", folder)
-            (folder / "node_modules").symlink_to(brokers.ROOT / "target/clients/js/node_modules")
         arguments = {"issuer": stage.issuer, "audience": pool, "maxAge": stages.MAX_AGE}
         arguments |= {"expected": expected} if expected else {}
-        super().__init__(["node", str(folder / self.script), json.dumps(arguments)], stage.environment)
+        super().__init__(stage.in_node(self.script, **arguments), stage.environment)
 
 
 class Jose(InNode):

@@ -2,6 +2,7 @@
 
 import base64
 import json
+import shutil
 import subprocess
 import time
 import urllib.request
@@ -13,12 +14,14 @@ import botocore.config
 import broker as brokers
 import installed
 
+SCRIPTS = Path(__file__).resolve().parent / "js"
+
 REGION = "us-east-1"
 DEVELOPER = "login.example"
 
 # The schedule of docs/explanation/keys.md, scaled down: verifiers keep the JWKS for MAX_AGE, a key is published for
 # PUBLISH_LEAD before it signs, and brokers turn within FENCE.
-MAX_AGE, PUBLISH_LEAD, FENCE = 2, 4, 2
+MAX_AGE, PUBLISH_LEAD, FENCE = 2, 5, 4
 SCHEDULE = {
     "SYMBOLON__KEYS__ALLOW_UNSAFE": "true",
     "SYMBOLON__KEYS__JWKS_MAX_AGE": str(MAX_AGE),
@@ -74,6 +77,10 @@ class Stage:
         settings = {"AllowUnauthenticatedIdentities": True, "DeveloperProviderName": DEVELOPER} | settings
         return self.client.create_identity_pool(IdentityPoolName=name, **settings)["IdentityPoolId"]
 
+    def set_roles(self, pool, authenticated, guests):
+        roles = {"authenticated": authenticated, "unauthenticated": guests}
+        self.client.set_identity_pool_roles(IdentityPoolId=pool, Roles=roles)
+
     def developer(self, pool, user="alice", **more):
         """Identity and token of a developer user."""
         found = self.client.get_open_id_token_for_developer_identity(
@@ -93,6 +100,14 @@ class Stage:
 
     def jwks(self):
         return fetch(f"{self.issuer}/.well-known/jwks.json")
+
+    def in_node(self, script, **arguments):
+        """The command that runs a script of `js`. Node finds packages beside the script, hence the copies."""
+        folder = self.folder / "js"
+        if not folder.exists():
+            shutil.copytree(SCRIPTS, folder)
+            (folder / "node_modules").symlink_to(brokers.ROOT / "target/clients/js/node_modules")
+        return ["node", str(folder / script), json.dumps(arguments)]
 
     def command(self, *arguments):
         """`symbolon …`, as the operator of this broker runs it."""
