@@ -5,6 +5,7 @@
 """
 
 import os
+import signal
 import sys
 import time
 import unittest
@@ -18,6 +19,8 @@ MODULES = ["verifiers", "storage"]
 
 def main():
     started = time.monotonic()
+    # Whoever ends this run ends what it has started.
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
     # Nothing of the caller's AWS configuration reaches the clients of this process.
     for name in [name for name in os.environ if name.startswith(("AWS_", "SYMBOLON__"))]:
         del os.environ[name]

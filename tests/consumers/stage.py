@@ -1,5 +1,6 @@
 """A broker whose keys live for seconds instead of days, and what its operator and its clients do with it."""
 
+import atexit
 import base64
 import json
 import shutil
@@ -61,6 +62,7 @@ class Stage:
         self.folder = Path(folder)
         self.folder.mkdir()
         self.broker = brokers.dev(self.folder / "data", self.folder, **(SCHEDULE | settings))
+        atexit.register(self._abandon)
         self.issuer = self.broker.endpoint
         self.environment = brokers.sourced(self.folder / "data/env", self.folder) | settings
         self.client = self.anonymous("cognito-identity", aws_access_key_id="test", aws_secret_access_key="test")
@@ -149,6 +151,11 @@ class Stage:
         self.when_it_is_safe("revoke", revoked)
         shown = lambda: [key["kid"] for key in self.jwks()["keys"]]
         installed.wait_for(lambda: revoked not in shown(), "the revoked key to leave the JWKS")
+
+    def _abandon(self):
+        """Ends the broker of a run that was interrupted."""
+        if self.broker.process.poll() is None:
+            self.broker.stop()
 
     def stop(self):
         """Ends the broker; gives what was wrong with it."""
