@@ -267,6 +267,12 @@ pub enum InvalidLogin {
     /// The server-side check is asked for, and cannot be done.
     #[error("the server-side token check is not configured")]
     CheckNotConfigured,
+    /// Not an access token as its provider makes them.
+    #[error("not an access token of its provider")]
+    NotAccessToken,
+    /// The provider, asked about it, refuses it: expired, revoked, or never its own.
+    #[error("refused by its provider")]
+    NotHonoured,
     /// Not one of this service's own tokens, where only those are taken.
     #[error("not one of this service's tokens")]
     NotOwnToken,

@@ -240,6 +240,9 @@ fn login_text(why: &InvalidLogin) -> String {
             " The provider asks for ServerSideTokenCheck, and upstream.token_introspection is not configured."
                 .to_owned()
         }
+        InvalidLogin::NotAccessToken => " Not an access token of this provider.".to_owned(),
+        // As it was seen where the provider's reason is not passed on.
+        InvalidLogin::NotHonoured => String::new(),
         InvalidLogin::NotOwnToken => " Not a Cognito token.".to_owned(),
         InvalidLogin::UnfitTagClaim(claim) => format!(" The claim '{claim}' does not fit a principal tag."),
     }

@@ -41,7 +41,7 @@ pub fn check_keys(pool: &Pool, logins: &Logins) -> Result<()> {
 /// Verifies the tokens of public logins: all hold, or none counts. No connection is held while issuers are asked.
 ///
 /// # Errors
-/// [`Error::ProviderNotSupported`] for a provider that issues no ID tokens, or is not declared; what
+/// [`Error::ProviderNotSupported`] for a provider whose logins are not taken, or that is not declared; what
 /// [`Upstream::verify`](crate::upstream::Upstream::verify) refuses. [`Error::PoolNotFound`] too, if the pool was
 /// deleted while issuers were asked.
 pub async fn verify(app: &App, pool: &Pool, logins: Logins) -> Result<Vec<VerifiedLogin>> {

@@ -8,6 +8,7 @@ mod upstream;
 pub(crate) use load::unknown;
 pub use load::{Environment, Problems, Sources, environment};
 pub use rules::{MAX_PUBLISHED_KEYS, OPERATIONS, issuer as issuer_problems, network, within};
+pub use upstream::SocialEndpoint;
 
 use std::collections::BTreeMap;
 use std::net::{IpAddr, SocketAddr};
@@ -248,6 +249,9 @@ pub struct Upstream {
     pub user_pool_issuer: String,
     pub user_pool_jwks: String,
     pub token_introspection: String,
+    pub facebook_graph: String,
+    pub amazon_token_info: String,
+    pub twitter_verify_credentials: String,
     pub allow_private_issuers: Vec<String>,
     #[serde(deserialize_with = "ports")]
     pub allow_ports: Vec<u16>,

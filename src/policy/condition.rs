@@ -6,7 +6,7 @@
 
 use serde_json::Value;
 
-use super::document::{Profile, member, one_or_more, plain_text_at};
+use super::document::{Placed, Profile, member, one_or_more, plain_text_at};
 use super::operator::{Comparison, Operator, Order, Over};
 use super::pattern::{ArnPattern, Pattern};
 use super::value::{Network, Number, parse_time};
@@ -83,41 +83,24 @@ fn check_key(name: &str, comparison: Comparison, profile: Profile) -> Result<(),
     }
 }
 
+const AN_ARN: &str = "an ARN of six parts is needed, in which * and ? stay within a part";
+const A_NETWORK: &str = "an address or a network is needed, such as 203.0.113.0/24 or 2001:db8::/32";
+const A_TIME: &str = "a time is needed: 2026-01-31, 2026-01-31T18:30:00Z (with its zone), or whole seconds since 1970";
+const A_NUMBER: &str = "a decimal number is needed, of at most 18 digits before its point and 18 behind it";
+
 impl Values {
     fn parse(comparison: Comparison, value: &Value, place: &str) -> Result<Self, Problem> {
         let values = one_or_more(value, place)?;
         Ok(match comparison {
-            Comparison::Equals => Self::Texts(each(&values, |text| Some(text.to_owned()), "")?),
-            Comparison::EqualsInAnyCase => Self::TextsInAnyCase(each(&values, |text| Some(text.to_lowercase()), "")?),
-            Comparison::Like => Self::Patterns(each(&values, |text| Some(Pattern::new(text)), "")?),
-            Comparison::Arn => Self::Arns(each(
-                &values,
-                ArnPattern::parse,
-                "an ARN of six parts is needed, in which * and ? stay within a part",
-            )?),
-            Comparison::Address => Self::Networks(each(
-                &values,
-                Network::parse,
-                "an address or a network is needed, such as 203.0.113.0/24 or 2001:db8::/32",
-            )?),
+            Comparison::Equals => Self::Texts(texts(&values, str::to_owned)?),
+            Comparison::EqualsInAnyCase => Self::TextsInAnyCase(texts(&values, str::to_lowercase)?),
+            Comparison::Like => Self::Patterns(texts(&values, Pattern::new)?),
+            Comparison::Arn => Self::Arns(each(&values, ArnPattern::parse, AN_ARN)?),
+            Comparison::Address => Self::Networks(each(&values, Network::parse, A_NETWORK)?),
             Comparison::Bool => Self::Booleans(booleans(&values)?),
             Comparison::Null => Self::Absent(booleans(&values)?),
-            Comparison::Time(order) => Self::Times(
-                order,
-                each_scalar(
-                    &values,
-                    parse_time,
-                    "a time is needed: 2026-01-31, 2026-01-31T18:30:00Z (with its zone), or whole seconds since 1970",
-                )?,
-            ),
-            Comparison::Number(order) => Self::Numbers(
-                order,
-                each_scalar(
-                    &values,
-                    Number::parse,
-                    "a decimal number of at most 18 digits before and behind its point is needed",
-                )?,
-            ),
+            Comparison::Time(order) => Self::Times(order, each_scalar(&values, parse_time, A_TIME)?),
+            Comparison::Number(order) => Self::Numbers(order, each_scalar(&values, Number::parse, A_NUMBER)?),
         })
     }
 
@@ -146,16 +129,21 @@ impl Values {
     }
 }
 
+/// Each value as a text, made into something.
+fn texts<T>(values: &[Placed<&Value>], make: impl Fn(&str) -> T) -> Result<Vec<T>, Problem> {
+    values.iter().map(|(place, value)| plain_text_at(value, place).map(&make)).collect()
+}
+
 /// Each value as a text that `read` understands; else the reason.
-fn each<T>(values: &[(String, &Value)], read: impl Fn(&str) -> Option<T>, why: &str) -> Result<Vec<T>, Problem> {
+fn each<T>(values: &[Placed<&Value>], read: impl Fn(&str) -> Option<T>, why: &str) -> Result<Vec<T>, Problem> {
     let read =
-        |(place, value): &(String, &Value)| read(plain_text_at(value, place)?).ok_or_else(|| Problem::new(place, why));
+        |(place, value): &Placed<&Value>| read(plain_text_at(value, place)?).ok_or_else(|| Problem::new(place, why));
     values.iter().map(read).collect()
 }
 
 /// The same, where a JSON number is as good as a text.
-fn each_scalar<T>(values: &[(String, &Value)], read: impl Fn(&str) -> Option<T>, why: &str) -> Result<Vec<T>, Problem> {
-    let read = |(place, value): &(String, &Value)| {
+fn each_scalar<T>(values: &[Placed<&Value>], read: impl Fn(&str) -> Option<T>, why: &str) -> Result<Vec<T>, Problem> {
+    let read = |(place, value): &Placed<&Value>| {
         let value = match value {
             Value::Number(number) => read(&number.to_string()),
             value => read(plain_text_at(value, place)?),
@@ -165,8 +153,8 @@ fn each_scalar<T>(values: &[(String, &Value)], read: impl Fn(&str) -> Option<T>,
     values.iter().map(read).collect()
 }
 
-fn booleans(values: &[(String, &Value)]) -> Result<Vec<bool>, Problem> {
-    let read = |(place, value): &(String, &Value)| {
+fn booleans(values: &[Placed<&Value>]) -> Result<Vec<bool>, Problem> {
+    let read = |(place, value): &Placed<&Value>| {
         let boolean = value.as_bool().or_else(|| value.as_str().and_then(parse_boolean));
         boolean.ok_or_else(|| Problem::new(place, "true or false is needed"))
     };

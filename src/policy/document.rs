@@ -22,9 +22,9 @@ impl Profile {
         self == Self::Trust
     }
 
-    /// The most characters that are no white space, of which AWS counts none
-    /// (<https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_iam-quotas.html>): that of a managed policy, and that to
-    /// which the one of a trust policy can be raised.
+    /// The most characters, not counting white space, as AWS does not: the quota of a managed policy, and that to which
+    /// the one of a trust policy can be raised
+    /// (<https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_iam-quotas.html>).
     fn max_characters(self) -> usize {
         match self {
             Self::AccessKey => 6144,
@@ -33,11 +33,14 @@ impl Profile {
     }
 }
 
-/// The statements in a document, each with its place.
+/// Something of a document, with its place.
+pub(super) type Placed<T> = (String, T);
+
+/// The statements in a document.
 ///
 /// # Errors
 /// The first problem: no JSON, too long, an unknown member, an unknown version, no statements.
-pub(super) fn statements(text: &str, profile: Profile) -> Result<Vec<(String, Map<String, Value>)>, Problem> {
+pub(super) fn statements(text: &str, profile: Profile) -> Result<Vec<Placed<Map<String, Value>>>, Problem> {
     let whole = |why: String| Problem::new("document", why);
     let most = profile.max_characters();
     if text.len() > MAX_TEXT || text.chars().filter(|c| !c.is_whitespace()).count() > most {
@@ -89,8 +92,8 @@ pub(super) fn member(place: &str, name: &str) -> String {
     if place.is_empty() { shown } else { format!("{place}.{shown}") }
 }
 
-/// A value that is one or a list: each with its place, at least one.
-pub(super) fn one_or_more<'a>(value: &'a Value, place: &str) -> Result<Vec<(String, &'a Value)>, Problem> {
+/// A value that is one or a list: each, at least one.
+pub(super) fn one_or_more<'a>(value: &'a Value, place: &str) -> Result<Vec<Placed<&'a Value>>, Problem> {
     match value {
         Value::Array(list) if list.is_empty() => Err(Problem::new(place, "at least one value is needed")),
         Value::Array(list) => {
@@ -103,18 +106,18 @@ pub(super) fn one_or_more<'a>(value: &'a Value, place: &str) -> Result<Vec<(Stri
 /// A text without control characters.
 pub(super) fn text_at<'a>(value: &'a Value, place: &str) -> Result<&'a str, Problem> {
     let text = value.as_str().ok_or_else(|| Problem::new(place, "a text in quotes is needed"))?;
-    match text.chars().any(char::is_control) {
-        true => Err(Problem::new(place, "control characters are not taken")),
-        false => Ok(text),
+    if text.chars().any(char::is_control) {
+        return Err(Problem::new(place, "control characters are not taken"));
     }
+    Ok(text)
 }
 
 /// A text that policy variables have no place in, either: they are not served, and taken as they stand they would mean
 /// something else than to their author.
 pub(super) fn plain_text_at<'a>(value: &'a Value, place: &str) -> Result<&'a str, Problem> {
     let text = text_at(value, place)?;
-    match text.contains("${") {
-        true => Err(Problem::new(place, "policy variables such as ${aws:username} are not taken: write what is meant")),
-        false => Ok(text),
+    if text.contains("${") {
+        return Err(Problem::new(place, "policy variables such as ${aws:username} are not taken: write what is meant"));
     }
+    Ok(text)
 }

@@ -1,9 +1,9 @@
-//! The JSON policy language of AWS IAM, as far as it is served: documents are read strictly, and questions decided as AWS
-//! decides them.
+//! The JSON policy language of AWS IAM, as far as it is served: documents are read strictly, and questions decided as
+//! AWS decides them.
 //!
-//! Two kinds of documents share one grammar. A [`Policy`] says what an access key may do; a [`TrustPolicy`] says who may
-//! take on a role. Whatever a document holds that would not be decided here is refused when it is read, with its place:
-//! a condition that is silently ignored is a hole.
+//! Two kinds of documents share one grammar. A [`Policy`] says what an access key may do; a [`TrustPolicy`] says who
+//! may take on a role. Whatever a document holds that would not be decided here is refused when it is read, with its
+//! place: a condition that is silently ignored is a hole.
 //!
 //! The language: <https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_policies_elements.html>. How it decides:
 //! <https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_policies_evaluation-logic.html>.
@@ -14,6 +14,8 @@ mod key;
 mod operator;
 mod pattern;
 mod statement;
+#[cfg(test)]
+mod tests;
 mod trust;
 mod value;
 

@@ -40,8 +40,8 @@ impl Pattern {
         self.pieces.iter().all(|piece| matches!(piece, Piece::One(_)))
     }
 
-    /// Whether the whole of a text fits. In the worst case as many steps as both lengths multiplied: after a mismatch only
-    /// the last `*` takes one more character, since what an earlier one might take instead changes nothing.
+    /// Whether the whole of a text fits. In the worst case as many steps as both lengths multiplied: after a mismatch
+    /// only the last `*` takes one more character, since what an earlier one might take instead changes nothing.
     pub(super) fn fits(&self, text: &str) -> bool {
         let mut at = 0;
         let mut rest = text.chars();

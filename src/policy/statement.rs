@@ -3,7 +3,7 @@
 use serde_json::{Map, Value};
 
 use super::condition::{self, Condition};
-use super::document::{self, Profile, member, one_or_more, only, plain_text_at, text_at};
+use super::document::{self, Placed, Profile, member, one_or_more, only, plain_text_at, text_at};
 use super::pattern::Pattern;
 use super::{Context, Decision, Problem, Question};
 
@@ -85,7 +85,7 @@ fn actions(object: &Map<String, Value>, place: &str, profile: Profile) -> Result
         if !is_action(text) {
             return Err(Problem::new(
                 place,
-                "an action has the form service:Name, such as cognito-identity:GetId, with * and ? in the name; or is *",
+                "an action is * or has the form service:Name, such as cognito-identity:GetId or cognito-identity:Get*",
             ));
         }
         let service = text.split(':').next().unwrap_or_default();
@@ -150,6 +150,12 @@ impl Policy {
         Ok(Self { text: text.to_owned(), statements })
     }
 
+    /// The policy that allows nothing: for a key whose own cannot be read.
+    #[must_use]
+    pub fn of_nothing() -> Self {
+        Self { text: String::new(), statements: Vec::new() }
+    }
+
     /// What it says to a question.
     #[must_use]
     pub fn decide(&self, question: &Question<'_>) -> Decision {
@@ -179,7 +185,7 @@ fn resources(object: &Map<String, Value>, place: &str) -> Result<Resources, Prob
     let place = member(place, "Resource");
     let value =
         object.get("Resource").ok_or_else(|| Problem::new(&place, "is needed: \"*\", an ARN or a list of them"))?;
-    let read = |(place, value): (String, &Value)| match plain_text_at(value, &place)? {
+    let read = |(place, value): Placed<&Value>| match plain_text_at(value, &place)? {
         text if text == "*" || text.starts_with("arn:") => Ok(Pattern::new(text)),
         _ => Err(Problem::new(
             place,

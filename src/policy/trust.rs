@@ -35,8 +35,9 @@ impl TrustPolicy {
     ///
     /// More is asked of a statement that allows than AWS asks. It must name the provider: `*` lets nobody in, though it
     /// keeps everybody out where it denies. And it must name whom the login is for: one of `audience_keys` (such as
-    /// `accounts.google.com:aud`) under `StringEquals`, or under `StringLike` without wildcards, not satisfied by absence.
-    /// A role that trusts every client of a provider trusts strangers.
+    /// `accounts.google.com:aud`; with none of them nobody is let in) under `StringEquals`, or under `StringLike`
+    /// without wildcards, so that its absence does not do. A role that trusts every client of a provider trusts
+    /// strangers.
     #[must_use]
     pub fn decide(&self, action: &str, federated: &[&str], context: &Context, audience_keys: &[&str]) -> Decision {
         statement::decide(&self.statements, action, context, |statement| {

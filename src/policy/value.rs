@@ -6,7 +6,8 @@ use std::net::IpAddr;
 use time::OffsetDateTime;
 use time::format_description::well_known::Rfc3339;
 
-/// The time in a text: ISO 8601 as a day (midnight UTC), or as a day and a time with a zone; or whole seconds since 1970.
+/// The time in a text: ISO 8601 as a day (midnight UTC), or as a day and a time with a zone; or whole seconds since
+/// 1970.
 ///
 /// Four digits alone are no time: they would be a year to their author, and a moment of 1970 to their reader.
 pub(super) fn parse_time(text: &str) -> Option<OffsetDateTime> {

@@ -11,6 +11,7 @@ use time::OffsetDateTime;
 use time::format_description::well_known::Rfc3339;
 use zeroize::Zeroizing;
 
+use super::client::keeping_client;
 use super::fetch::{self, Failure};
 use crate::config;
 use crate::error::{Error, Result};
@@ -78,7 +79,7 @@ impl Sts {
             return Ok(None);
         }
         Ok(Some(Self {
-            client: fetch::operators_client(upstream, config.timeout)?,
+            client: keeping_client(upstream, config.timeout)?,
             endpoint: config.sts_endpoint.clone(),
             lifetime: config.lifetime,
             guest_session_policy: config.guest_session_policy.clone(),
@@ -178,8 +179,7 @@ fn refused(status: u16, xml: &str, token: &str) -> Option<Refused> {
     let code: String = code.chars().take(MAX_TEXT).collect();
     let in_passing = status >= 500
         || matches!(status, 408 | 429)
-        || ["IDPCommunicationError", "Throttling", "ThrottlingException", "RequestTimeout", "SlowDown"]
-            .contains(&code.as_str());
+        || ["IDPCommunicationError", "Throttling", "RequestTimeout", "SlowDown"].contains(&code.as_str());
     if in_passing {
         return Some(Refused::InPassing { code });
     }

@@ -1,10 +1,12 @@
-//! What a pool trusts under a login key: an issuer, and the clients that its tokens may have been made for.
+//! What a pool trusts under a login key: an issuer, how its logins are proven, and the clients that its tokens may have
+//! been made for.
 
+use super::social::Provider;
 use crate::iam::OidcProvider;
 use crate::ids::AccountId;
 use crate::pools::Pool;
 
-/// Google and Apple sign people in with ID tokens; the other social providers do not.
+/// Google and Apple sign people in with ID tokens; the other social providers are asked about theirs.
 const SOCIAL: [&str; 2] = ["accounts.google.com", "appleid.apple.com"];
 
 /// The issuer behind a login key, and the clients that are configured for it.
@@ -14,8 +16,19 @@ pub struct Trust {
     pub account_id: AccountId,
     /// The key in `Logins`: the issuer without its scheme.
     pub login_key: String,
+    /// How a login is proven.
+    pub proof: Proof,
     /// The clients, one at least.
     pub audiences: Vec<Audience>,
+}
+
+/// How a login of a provider is proven.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Proof {
+    /// By an ID token, which the issuer has signed.
+    IdToken,
+    /// By an opaque token, about which the provider is asked.
+    OpaqueToken(Provider),
 }
 
 /// A client of a provider.
@@ -45,17 +58,29 @@ pub enum Kind {
 }
 
 impl Trust {
-    /// What the pool trusts under `login_key`; nothing if no provider of it issues ID tokens for this key.
+    /// What the pool trusts under `login_key`; nothing if no provider of it signs people in under this key. Where the
+    /// pool names an application of a provider that is asked about its tokens, that alone counts.
     /// `declared` are the tenant's OpenID Connect providers of the keys in question.
     #[must_use]
     pub fn of(pool: &Pool, login_key: &str, declared: &[OidcProvider]) -> Option<Self> {
         let providers = &pool.settings.providers;
+        let trust = |proof, audiences: Vec<Audience>| {
+            let (account_id, login_key) = (pool.account_id.clone(), login_key.to_owned());
+            (!audiences.is_empty()).then_some(Self { account_id, login_key, proof, audiences })
+        };
+        let social = |client_id| Audience { client_id, kind: Kind::Social };
+        if let Some(value) = providers.supported_logins.get(login_key)
+            && Provider::has_key(login_key)
+        {
+            let (provider, ids) = Provider::of(login_key, value)?;
+            return trust(Proof::OpaqueToken(provider), ids.into_iter().map(social).collect());
+        }
         let mut audiences = Vec::new();
         if SOCIAL.contains(&login_key)
             && let Some(ids) = providers.supported_logins.get(login_key)
         {
             let clients = ids.split(';').filter(|id| !id.is_empty());
-            audiences.extend(clients.map(|id| Audience { client_id: id.to_owned(), kind: Kind::Social }));
+            audiences.extend(clients.map(|id| social(id.to_owned())));
         }
         for arn in &providers.openid_connect_arns {
             let Some(key) = own_provider(pool, arn) else { continue };
@@ -73,8 +98,7 @@ impl Trust {
             let kind = Kind::UserPool { server_side_token_check: client.server_side_token_check == Some(true) };
             audiences.push(Audience { client_id: client.client_id.clone(), kind });
         }
-        let trust = Self { account_id: pool.account_id.clone(), login_key: login_key.to_owned(), audiences };
-        (!trust.audiences.is_empty()).then_some(trust)
+        trust(Proof::IdToken, audiences)
     }
 }
 

@@ -2,6 +2,7 @@
 #![expect(clippy::unwrap_used, reason = "helpers of tests are tests")]
 
 mod issuer;
+mod social_providers;
 mod stage;
 
 mod addresses;
@@ -9,6 +10,7 @@ mod attacks;
 mod fetching;
 mod introspection;
 mod keeping;
+mod social;
 
 #[tokio::test]
 async fn the_issuer_of_these_tests_publishes_its_keys_and_counts() {
