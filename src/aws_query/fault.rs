@@ -20,6 +20,12 @@ pub fn of(error: Error) -> Fault {
         Error::OidcProviderExists(url) => {
             with(StatusCode::CONFLICT, "EntityAlreadyExists", format!("Provider with url {url} already exists."))
         }
+        Error::SamlProviderNotFound(arn) => {
+            with(StatusCode::NOT_FOUND, "NoSuchEntity", format!("Manifest not found for arn {arn}"))
+        }
+        Error::SamlProviderExists(name) => {
+            with(StatusCode::CONFLICT, "EntityAlreadyExists", format!("Provider with name {name} already exists."))
+        }
         Error::InvalidParameter(message) => Fault::new("InvalidInput", message),
         Error::BadPageToken => Fault::new("InvalidInput", "Invalid Marker."),
         Error::LimitExceeded(message) => with(StatusCode::CONFLICT, "LimitExceeded", message),

@@ -21,7 +21,7 @@ pub const VERSION: &str = "2010-05-08";
 pub const NAMESPACE: &str = "https://iam.amazonaws.com/doc/2010-05-08/";
 
 /// How many tags a page has, unless told.
-const PAGE: i64 = 100;
+pub(super) const PAGE: i64 = 100;
 
 /// A tag, as the wire has it.
 #[derive(Debug, Deserialize, Serialize)]
@@ -32,7 +32,7 @@ pub struct Tag {
 }
 
 /// The tags of a request.
-fn tags(given: Vec<Tag>) -> Result<Tags> {
+pub(super) fn tags(given: Vec<Tag>) -> Result<Tags> {
     let mut keys = HashSet::new();
     if !given.iter().all(|tag| keys.insert(tag.key.to_lowercase())) {
         let text = "Duplicate tag keys found. Please note that Tag keys are case insensitive.";
@@ -42,7 +42,7 @@ fn tags(given: Vec<Tag>) -> Result<Tags> {
 }
 
 /// Tags for an answer, by key.
-fn shown(tags: Tags) -> Vec<Tag> {
+pub(super) fn shown(tags: Tags) -> Vec<Tag> {
     tags.into_iter().map(|(key, value)| Tag { key, value }).collect()
 }
 
@@ -161,7 +161,7 @@ pub async fn get(app: &App, caller: Caller, input: ProviderInput) -> Result<Prov
 }
 
 /// A time in ISO 8601, in whole seconds.
-fn timestamp(at: OffsetDateTime) -> Result<String> {
+pub(super) fn timestamp(at: OffsetDateTime) -> Result<String> {
     let at = at.to_offset(time::UtcOffset::UTC).replace_nanosecond(0).map_err(Error::internal)?;
     at.format(&Rfc3339).map_err(Error::internal)
 }

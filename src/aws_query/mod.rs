@@ -6,6 +6,7 @@
 mod fault;
 mod form;
 mod iam;
+mod saml;
 pub mod shapes;
 mod xml;
 
@@ -127,6 +128,14 @@ async fn dispatch(call: Call<'_>) -> Result<Value, Fault> {
         "TagOpenIDConnectProvider" => signed(call, iam::tag).await,
         "UntagOpenIDConnectProvider" => signed(call, iam::untag).await,
         "ListOpenIDConnectProviderTags" => signed(call, iam::list_tags).await,
+        "CreateSAMLProvider" => signed(call, saml::create).await,
+        "GetSAMLProvider" => signed(call, saml::get).await,
+        "ListSAMLProviders" => signed(call, saml::list).await,
+        "UpdateSAMLProvider" => signed(call, saml::update).await,
+        "DeleteSAMLProvider" => signed(call, saml::delete).await,
+        "TagSAMLProvider" => signed(call, saml::tag).await,
+        "UntagSAMLProvider" => signed(call, saml::untag).await,
+        "ListSAMLProviderTags" => signed(call, saml::list_tags).await,
         // No other name gets here: `shapes` knows those above.
         other => Err(fault::unknown_action(Some(other), Some(iam::VERSION))),
     }

@@ -1,7 +1,8 @@
 //! What each operation of IAM takes that is served here: names and limits of the service's published model (API version
 //! 2010-05-08), in the vocabulary of [`model`](crate::cognito::model).
 
-use crate::cognito::model::{Bounds, Member, Shape};
+use crate::cognito::model::{Bounds, Member, Pattern, Shape};
+use crate::iam::saml_provider;
 
 macro_rules! operations {
     ($($operation:literal => $input:ident,)*) => {
@@ -19,14 +20,22 @@ macro_rules! operations {
 operations! {
     "AddClientIDToOpenIDConnectProvider" => CLIENT_OF_PROVIDER,
     "CreateOpenIDConnectProvider" => CREATE,
+    "CreateSAMLProvider" => CREATE_SAML,
     "DeleteOpenIDConnectProvider" => PROVIDER,
+    "DeleteSAMLProvider" => SAML_PROVIDER,
     "GetOpenIDConnectProvider" => PROVIDER,
+    "GetSAMLProvider" => SAML_PROVIDER,
     "ListOpenIDConnectProviderTags" => LIST_TAGS,
     "ListOpenIDConnectProviders" => NOTHING,
+    "ListSAMLProviderTags" => LIST_SAML_TAGS,
+    "ListSAMLProviders" => NOTHING,
     "RemoveClientIDFromOpenIDConnectProvider" => CLIENT_OF_PROVIDER,
     "TagOpenIDConnectProvider" => TAG,
+    "TagSAMLProvider" => TAG_SAML,
     "UntagOpenIDConnectProvider" => UNTAG,
+    "UntagSAMLProvider" => UNTAG_SAML,
     "UpdateOpenIDConnectProviderThumbprint" => UPDATE_THUMBPRINT,
+    "UpdateSAMLProvider" => UPDATE_SAML,
 }
 
 static CREATE: Shape = Shape::structure(
@@ -73,6 +82,55 @@ static LIST_TAGS: Shape = Shape::structure(
     ],
 );
 
+static CREATE_SAML: Shape = Shape::structure(
+    "CreateSAMLProviderRequest",
+    &[
+        Member::required("SAMLMetadataDocument", &SAML_METADATA),
+        Member::required("Name", &SAML_NAME),
+        Member::optional("Tags", &TAG_LIST),
+        Member::optional("AssertionEncryptionMode", &SAML_ENCRYPTION),
+        Member::optional("AddPrivateKey", &SAML_PRIVATE_KEY),
+    ],
+);
+
+static UPDATE_SAML: Shape = Shape::structure(
+    "UpdateSAMLProviderRequest",
+    &[
+        Member::optional("SAMLMetadataDocument", &SAML_METADATA),
+        Member::required("SAMLProviderArn", &ARN),
+        Member::optional("AssertionEncryptionMode", &SAML_ENCRYPTION),
+        Member::optional("AddPrivateKey", &SAML_PRIVATE_KEY),
+        Member::optional("RemovePrivateKey", &SAML_PRIVATE_KEY_ID),
+    ],
+);
+
+static SAML_PROVIDER: Shape = Shape::structure("SAMLProviderRequest", &[Member::required("SAMLProviderArn", &ARN)]);
+
+static TAG_SAML: Shape = Shape::structure(
+    "TagSAMLProviderRequest",
+    &[Member::required("SAMLProviderArn", &ARN), Member::required("Tags", &TAG_LIST)],
+);
+
+static UNTAG_SAML: Shape = Shape::structure(
+    "UntagSAMLProviderRequest",
+    &[Member::required("SAMLProviderArn", &ARN), Member::required("TagKeys", &TAG_KEY_LIST)],
+);
+
+static LIST_SAML_TAGS: Shape = Shape::structure(
+    "ListSAMLProviderTagsRequest",
+    &[
+        Member::required("SAMLProviderArn", &ARN),
+        Member::optional("Marker", &MARKER),
+        Member::optional("MaxItems", &MAX_ITEMS),
+    ],
+);
+
+static SAML_METADATA: Shape = Shape::text("SAMLMetadataDocumentType", 1000, 10_000_000);
+static SAML_NAME: Shape = Shape::patterned("SAMLProviderNameType", 1, 128, &SAML_NAME_PATTERN);
+static SAML_NAME_PATTERN: Pattern = Pattern { text: "[\\w._-]+", matches: saml_provider::is_name };
+static SAML_ENCRYPTION: Shape = Shape::one_of("assertionEncryptionModeType", &["Required", "Allowed"]);
+static SAML_PRIVATE_KEY: Shape = Shape::secret("privateKeyType", 1, 16384);
+static SAML_PRIVATE_KEY_ID: Shape = Shape::text("privateKeyIdType", 22, 64);
 static URL: Shape = Shape::text("OpenIDConnectProviderUrlType", 1, 255);
 static ARN: Shape = Shape::text("arnType", 20, 2048);
 static CLIENT_ID: Shape = Shape::text("clientIDType", 1, 255);

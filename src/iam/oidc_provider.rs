@@ -240,19 +240,17 @@ impl OidcProvider {
         }
     }
 
-    /// Sets tags. IAM's keys are the same whatever their case: the new one's is kept.
-    pub fn set_tags(&mut self, tags: &Tags) {
-        let keys: Vec<&String> = tags.keys().collect();
-        self.remove_tags(&keys);
-        self.tags.extend(tags.clone());
+    /// Sets tags.
+    pub fn set_tags(&mut self, given: &Tags) {
+        super::tags::set(&mut self.tags, given);
     }
 
     /// Removes the tags of these keys.
     pub fn remove_tags(&mut self, keys: &[impl AsRef<str>]) {
-        self.tags.retain(|key, _| !keys.iter().any(|given| given.as_ref().to_lowercase() == key.to_lowercase()));
+        super::tags::remove(&mut self.tags, keys);
     }
 }
 
-fn quota(name: &str, limit: impl std::fmt::Display) -> Error {
+pub(super) fn quota(name: &str, limit: impl std::fmt::Display) -> Error {
     Error::LimitExceeded(format!("Cannot exceed quota for {name}: {limit}"))
 }

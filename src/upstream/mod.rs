@@ -10,6 +10,8 @@
 //!    [`fetch`]; [`resolver`] and [`address`] say whom that may connect to. [`key_set`]: the signature.
 //! 5. [`introspection`]: for a user pool's client that wants it, whether the token is still honoured.
 //!
+//! A SAML response brings its keys' proof along, and nobody is asked: [`saml`].
+//!
 //! What held is a [`VerifiedLogin`].
 
 pub mod address;
@@ -22,6 +24,7 @@ pub mod key_set;
 pub mod login;
 pub mod remembered;
 pub mod resolver;
+pub mod saml;
 pub mod token;
 pub mod trust;
 
@@ -41,7 +44,7 @@ use crate::error::{InvalidLogin, Result};
 use crate::ids::AccountId;
 
 pub use login::VerifiedLogin;
-pub use trust::{Audience, Kind, Trust};
+pub use trust::{Audience, Declared, Kind, SamlTrust, Trust, Trusted};
 
 /// What verifies login tokens: the issuers' keys in memory, and what fetches them.
 #[derive(Debug)]
@@ -52,7 +55,21 @@ pub struct Upstream {
     introspection: Introspection,
 }
 
-/// A token whose claims would hold, if its signature does.
+/// A login on its way: one that holds already, or a token whose claims would hold, if its signature does.
+enum Proof<'a> {
+    Done(VerifiedLogin),
+    Token(Candidate<'a>),
+}
+
+impl<'a> Proof<'a> {
+    fn token(&self) -> Option<&Candidate<'a>> {
+        match self {
+            Self::Done(_) => None,
+            Self::Token(candidate) => Some(candidate),
+        }
+    }
+}
+
 struct Candidate<'a> {
     text: &'a str,
     token: Token<'a>,
@@ -76,19 +93,31 @@ impl Upstream {
         })
     }
 
-    /// Verifies the token of each login: all hold, or none counts. Hold no database connection meanwhile: it may take
-    /// twice `upstream.fetch_timeout`.
+    /// Verifies the proof of each login: all hold, or none counts. Hold no database connection meanwhile: it may take
+    /// twice `upstream.fetch_timeout`. That nothing is taken [`once`](VerifiedLogin::once) too often is for the caller.
     ///
     /// # Errors
     /// [`Error::InvalidLogin`](crate::error::Error::InvalidLogin) for the first one that does not hold,
     /// [`Error::ProviderNotSupported`](crate::error::Error::ProviderNotSupported) if it is of a user pool's client that
     /// is not configured, [`Error::Upstream`](crate::error::Error::Upstream) if an issuer cannot be asked.
-    pub async fn verify(&self, logins: Vec<(Trust, String)>) -> Result<Vec<VerifiedLogin>> {
-        let candidates: Vec<Candidate<'_>> =
-            logins.iter().map(|(trust, text)| self.candidate(trust, text)).collect::<Result<_>>()?;
-        all(candidates.iter().map(|candidate| self.check_signature(candidate))).await?;
-        all(candidates.iter().map(|candidate| self.check_honoured(candidate))).await?;
-        Ok(candidates.into_iter().map(|candidate| candidate.login).collect())
+    pub async fn verify(&self, logins: Vec<(Trusted, String)>) -> Result<Vec<VerifiedLogin>> {
+        let proofs: Vec<Proof<'_>> = logins
+            .iter()
+            .map(|(trusted, text)| match trusted {
+                Trusted::IdToken(trust) => self.candidate(trust, text).map(Proof::Token),
+                Trusted::Saml(trust) => {
+                    let verified = saml::verify(trust, text, &self.config, self.clock.wall());
+                    verified.map(Proof::Done).map_err(Into::into)
+                }
+            })
+            .collect::<Result<_>>()?;
+        all(proofs.iter().filter_map(Proof::token).map(|token| self.check_signature(token))).await?;
+        all(proofs.iter().filter_map(Proof::token).map(|token| self.check_honoured(token))).await?;
+        let login = |proof| match proof {
+            Proof::Done(login) => login,
+            Proof::Token(candidate) => candidate.login,
+        };
+        Ok(proofs.into_iter().map(login).collect())
     }
 
     /// What a token comes to without asking anyone.
@@ -103,6 +132,7 @@ impl Upstream {
             audience: said.audience.clone(),
             subject: said.subject.to_owned(),
             claims: token.claims.clone(),
+            once: None,
         };
         Ok(Candidate { text, token, account_id: &trust.account_id, issuer, login })
     }

@@ -1,11 +1,45 @@
-//! What a pool trusts under a login key: an issuer, and the clients that its tokens may have been made for.
+//! What a pool trusts under a login key: an issuer of tokens, and the clients that they may have been made for; or a SAML
+//! provider.
 
-use crate::iam::OidcProvider;
+use crate::iam::{OidcProvider, SamlProvider};
 use crate::ids::AccountId;
 use crate::pools::Pool;
 
+/// The kinds of providers, as ARNs have them.
+const OPENID_CONNECT: &str = "oidc-provider";
+const SAML: &str = "saml-provider";
+
 /// Google and Apple sign people in with ID tokens; the other social providers do not.
 const SOCIAL: [&str; 2] = ["accounts.google.com", "appleid.apple.com"];
+
+/// Whom a login is to be proven by.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Trusted {
+    /// An issuer of ID tokens.
+    IdToken(Trust),
+    /// A SAML identity provider.
+    Saml(SamlTrust),
+}
+
+/// What a tenant has declared in IAM under the login keys in question.
+#[derive(Clone, Debug, Default)]
+pub struct Declared {
+    /// OpenID Connect providers.
+    pub openid_connect: Vec<OidcProvider>,
+    /// SAML providers.
+    pub saml: Vec<SamlProvider>,
+}
+
+/// The SAML provider behind a login key.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SamlTrust {
+    /// The key in `Logins`: the ARN as the pool has it.
+    pub login_key: String,
+    /// The ARN, with the account.
+    pub arn: String,
+    /// The provider.
+    pub provider: SamlProvider,
+}
 
 /// The issuer behind a login key, and the clients that are configured for it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -42,6 +76,37 @@ pub enum Kind {
     },
     /// A social provider, by its application.
     Social,
+    /// A SAML provider declared in IAM.
+    Saml {
+        /// Its ARN.
+        arn: String,
+    },
+}
+
+impl From<Trust> for Trusted {
+    fn from(trust: Trust) -> Self {
+        Self::IdToken(trust)
+    }
+}
+
+impl Trusted {
+    /// What the pool trusts under `login_key`; nothing if no provider of it proves logins of this key.
+    #[must_use]
+    pub fn of(pool: &Pool, login_key: &str, declared: &Declared) -> Option<Self> {
+        if let Some(name) = saml_name(pool, login_key) {
+            let provider = declared.saml.iter().find(|provider| provider.name == name)?.clone();
+            let arn = provider_arn(pool, SAML, name);
+            return Some(Self::Saml(SamlTrust { login_key: login_key.to_owned(), arn, provider }));
+        }
+        Trust::of(pool, login_key, &declared.openid_connect).map(Self::IdToken)
+    }
+}
+
+/// The name of the SAML provider whose ARN a login key is, if the pool has it and its tenant can own it.
+#[must_use]
+pub fn saml_name<'a>(pool: &Pool, login_key: &'a str) -> Option<&'a str> {
+    let is_configured = pool.settings.providers.saml_arns.iter().any(|arn| arn == login_key);
+    own_provider(pool, SAML, login_key).filter(|_| is_configured)
 }
 
 impl Trust {
@@ -58,9 +123,9 @@ impl Trust {
             audiences.extend(clients.map(|id| Audience { client_id: id.to_owned(), kind: Kind::Social }));
         }
         for arn in &providers.openid_connect_arns {
-            let Some(key) = own_provider(pool, arn) else { continue };
+            let Some(key) = own_provider(pool, OPENID_CONNECT, arn) else { continue };
             for provider in declared.iter().filter(|provider| provider.url == key && key == login_key) {
-                let arn = provider_arn(pool, key);
+                let arn = provider_arn(pool, OPENID_CONNECT, key);
                 audiences.extend(
                     provider
                         .client_ids
@@ -78,13 +143,13 @@ impl Trust {
     }
 }
 
-/// The URL in the ARN of an OpenID Connect provider of the pool's own tenant. Terraform can leave the account out.
-fn own_provider<'a>(pool: &Pool, arn: &'a str) -> Option<&'a str> {
-    let (head, url) = arn.split_once(":oidc-provider/")?;
-    let ["arn", _, "iam", "", account] = head.split(':').collect::<Vec<_>>()[..] else { return None };
-    (account.is_empty() || account == pool.account_id.as_str()).then_some(url)
+/// The end of the ARN of a provider of the pool's own tenant: a URL or a name. Terraform can leave the account out.
+fn own_provider<'a>(pool: &Pool, kind: &str, arn: &'a str) -> Option<&'a str> {
+    let (head, rest) = arn.split_once(kind)?;
+    let ["arn", _, "iam", "", account, ""] = head.split(':').collect::<Vec<_>>()[..] else { return None };
+    rest.strip_prefix('/').filter(|_| account.is_empty() || account == pool.account_id.as_str())
 }
 
-fn provider_arn(pool: &Pool, url: &str) -> String {
-    format!("arn:{}:iam::{}:oidc-provider/{url}", pool.id.region.partition(), pool.account_id)
+fn provider_arn(pool: &Pool, kind: &str, end: &str) -> String {
+    format!("arn:{}:iam::{}:{kind}/{end}", pool.id.region.partition(), pool.account_id)
 }
