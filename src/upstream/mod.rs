@@ -100,7 +100,8 @@ impl Upstream {
     /// [`Error::InvalidLogin`](crate::error::Error::InvalidLogin) for the first one that does not hold,
     /// [`Error::ProviderNotSupported`](crate::error::Error::ProviderNotSupported) if it is of a user pool's client that
     /// is not configured, [`Error::Upstream`](crate::error::Error::Upstream) if an issuer cannot be asked.
-    pub async fn verify(&self, logins: Vec<(Trusted, String)>) -> Result<Vec<VerifiedLogin>> {
+    pub async fn verify(&self, logins: Vec<(impl Into<Trusted>, String)>) -> Result<Vec<VerifiedLogin>> {
+        let logins: Vec<(Trusted, String)> = logins.into_iter().map(|(trusted, text)| (trusted.into(), text)).collect();
         let proofs: Vec<Proof<'_>> = logins
             .iter()
             .map(|(trusted, text)| match trusted {

@@ -1,6 +1,7 @@
 //! Logins of other providers, against a real issuer: what is fetched, and which tokens hold.
 #![expect(clippy::unwrap_used, reason = "helpers of tests are tests")]
 
+mod idp;
 mod issuer;
 mod stage;
 
@@ -9,6 +10,7 @@ mod attacks;
 mod fetching;
 mod introspection;
 mod keeping;
+mod saml;
 
 #[tokio::test]
 async fn the_issuer_of_these_tests_publishes_its_keys_and_counts() {
