@@ -10,15 +10,9 @@ use crate::app::App;
 use crate::cognito::caller::Caller;
 use crate::cognito::wire;
 use crate::error::{Error, Result};
-use crate::iam::{OidcProvider, provider_url};
+use crate::iam::{OidcProvider, provider_url, tagging};
 use crate::retry;
 use crate::tags::Tags;
-
-/// The version of the API.
-pub const VERSION: &str = "2010-05-08";
-
-/// The namespace of its answers.
-pub const NAMESPACE: &str = "https://iam.amazonaws.com/doc/2010-05-08/";
 
 /// How many tags a page has, unless told.
 pub(super) const PAGE: i64 = 100;
@@ -260,7 +254,7 @@ pub struct TagInput {
 pub async fn tag(app: &App, caller: Caller, input: TagInput) -> Result<()> {
     let given = tags(input.tags)?;
     changed(app, &caller, &input.arn, |provider| {
-        provider.set_tags(&given);
+        tagging::set(&mut provider.tags, &given);
         Ok(())
     })
     .await
@@ -278,7 +272,7 @@ pub struct UntagInput {
 /// `UntagOpenIDConnectProvider`
 pub async fn untag(app: &App, caller: Caller, input: UntagInput) -> Result<()> {
     changed(app, &caller, &input.arn, |provider| {
-        provider.remove_tags(&input.keys);
+        tagging::remove(&mut provider.tags, &input.keys);
         Ok(())
     })
     .await

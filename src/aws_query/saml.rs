@@ -8,7 +8,7 @@ use crate::app::App;
 use crate::cognito::caller::Caller;
 use crate::cognito::wire;
 use crate::error::{Error, Result};
-use crate::iam::{SamlProvider, saml_provider};
+use crate::iam::{SamlProvider, saml_provider, tagging};
 use crate::retry;
 
 /// How long AWS shows a provider as valid whose metadata names no end: a hundred years.
@@ -230,7 +230,7 @@ pub struct TagInput {
 /// `TagSAMLProvider`
 pub async fn tag(app: &App, caller: Caller, input: TagInput) -> Result<()> {
     let given = tags(input.tags)?;
-    retagged(app, &caller, &input.arn, |provider| provider.set_tags(&given)).await
+    retagged(app, &caller, &input.arn, |provider| tagging::set(&mut provider.tags, &given)).await
 }
 
 /// `UntagSAMLProvider`'s input.
@@ -244,7 +244,7 @@ pub struct UntagInput {
 
 /// `UntagSAMLProvider`
 pub async fn untag(app: &App, caller: Caller, input: UntagInput) -> Result<()> {
-    retagged(app, &caller, &input.arn, |provider| provider.remove_tags(&input.keys)).await
+    retagged(app, &caller, &input.arn, |provider| tagging::remove(&mut provider.tags, &input.keys)).await
 }
 
 /// `ListSAMLProviderTags`' input.

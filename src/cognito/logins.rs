@@ -9,7 +9,7 @@ use crate::identities::taken;
 use crate::pools::Pool;
 use crate::retry;
 use crate::upstream::trust::saml_name;
-use crate::upstream::{Declared, Trusted, VerifiedLogin};
+use crate::upstream::{Declared, Trust, VerifiedLogin};
 
 /// The map of the wire: a token or a user by its provider's login key.
 pub type Logins = BTreeMap<String, String>;
@@ -44,7 +44,7 @@ pub fn check_keys(pool: &Pool, logins: &Logins) -> Result<()> {
 /// good once has then been taken by this operation.
 ///
 /// # Errors
-/// [`Error::ProviderNotSupported`] for a provider that proves no logins so, or is not declared; what
+/// [`Error::ProviderNotSupported`] for a provider whose logins are not taken, or that is not declared; what
 /// [`Upstream::verify`](crate::upstream::Upstream::verify) or [`taken::take`] refuses. [`Error::PoolNotFound`] too, if the
 /// pool was deleted while issuers were asked.
 pub async fn verify(app: &App, pool: &Pool, logins: Logins, operation: &str) -> Result<Vec<VerifiedLogin>> {
@@ -52,8 +52,8 @@ pub async fn verify(app: &App, pool: &Pool, logins: Logins, operation: &str) -> 
     let keys: Vec<String> = logins.keys().cloned().collect();
     let declared = declared(app, pool, &keys).await?;
     let trusted = logins.into_iter().map(|(key, proof)| {
-        let trusted = Trusted::of(pool, &key, &declared).ok_or(Error::ProviderNotSupported)?;
-        Ok((trusted, proof))
+        let trust = Trust::of(pool, &key, &declared).ok_or(Error::ProviderNotSupported)?;
+        Ok((trust, proof))
     });
     let verified = app.upstream.verify(trusted.collect::<Result<_>>()?).await?;
     // An issuer can take its time, and a pool that was deleted meanwhile issues nothing.

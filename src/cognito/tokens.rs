@@ -1,5 +1,4 @@
-//! GetOpenIdToken and GetCredentialsForIdentity: an identity is used by whoever proves one of its logins, or, if it is
-//! a guest, by whoever knows its id.
+//! GetOpenIdToken: an identity is used by whoever proves one of its logins, or, if it is a guest, by whoever knows its id.
 
 use serde::{Deserialize, Serialize};
 use std::time::Duration;
@@ -17,11 +16,12 @@ use crate::retry;
 use crate::tokens::openid_token::{Grant, Vouched, check_length, mint};
 use crate::tokens::own_token;
 use crate::tokens::principal_tags::{self, PrincipalTags};
+use crate::tokens::web_identity::WebIdentity;
 use crate::upstream::VerifiedLogin;
 
 /// How long a token of the classic flow lives: ten minutes
 /// (<https://docs.aws.amazon.com/cognitoidentity/latest/APIReference/API_GetOpenIdToken.html>).
-const LIFETIME: Duration = Duration::from_mins(10);
+pub(super) const LIFETIME: Duration = Duration::from_mins(10);
 
 /// `GetOpenIdToken`'s input.
 #[derive(Debug, Deserialize)]
@@ -72,35 +72,6 @@ pub async fn get_open_id_token(app: &App, visitor: Visitor, input: TokenInput) -
     Ok(TokenOutput { identity_id: identity.to_string(), token })
 }
 
-/// `GetCredentialsForIdentity`'s input.
-#[derive(Debug, Deserialize)]
-#[serde(rename_all = "PascalCase")]
-pub struct CredentialsInput {
-    identity_id: String,
-    #[serde(default)]
-    logins: Option<Logins>,
-}
-
-/// `GetCredentialsForIdentity`: the enhanced flow. Everything but the credentials: no role can be taken on yet.
-pub async fn get_credentials(app: &App, visitor: Visitor, input: CredentialsInput) -> Result<()> {
-    let asked = Asked::read(app, visitor, "GetCredentialsForIdentity", &input.identity_id).await?;
-    let mut logins = input.logins.unwrap_or_default();
-    if logins.is_empty() {
-        asked.check_guest()?;
-    } else {
-        let own = logins::take_own_token(&mut logins);
-        logins::check_keys(&asked.pool, &logins)?;
-        if let Some(token) = &own {
-            asked.check_own_token(app, token).await?;
-        }
-        let public = asked.verify(app, logins).await?;
-        if !public.is_empty() {
-            asked.sign_in(app, &public).await?;
-        }
-    }
-    Err(Error::NoUsableRole)
-}
-
 /// The identity that a request names, as it was found.
 pub(super) struct Asked {
     pub(super) pool: Pool,
@@ -131,7 +102,7 @@ impl Asked {
     ///
     /// # Errors
     /// [`Error::IdentityForbidden`] for a disabled identity and for one with logins; [`Error::GuestsNotAllowed`].
-    fn check_guest(&self) -> Result<()> {
+    pub(super) fn check_guest(&self) -> Result<()> {
         if self.state == State::Disabled || self.has_logins {
             return Err(Error::IdentityForbidden(self.id.to_string()));
         }
@@ -141,26 +112,27 @@ impl Asked {
         Ok(())
     }
 
-    /// Takes one of our own tokens as proof of the identity: one that a developer's backend asked for, for a user who is
+    /// Takes one of our own tokens as proof of the identity, and returns what it says: one that a developer's backend asked for, for a user who is
     /// still its user. It lets its bearer use the identity, and no more: it is shown to others, and whoever is shown it
     /// must not be able to link himself.
     ///
     /// # Errors
     /// What [`own_token::verify`] refuses; [`Error::IdentityForbidden`] if the identity is disabled;
     /// [`Error::LoginsDontMatch`] for the token of another identity, of another user, or of the classic flow.
-    async fn check_own_token(&self, app: &App, token: &str) -> Result<()> {
+    pub(super) async fn check_own_token(&self, app: &App, token: &str) -> Result<WebIdentity> {
         let own = own_token::verify(&app.ring, token)?;
         if self.state == State::Disabled {
             return Err(Error::IdentityForbidden(self.id.to_string()));
         }
         let provider = self.pool.settings.developer_provider.as_ref();
         let developer = own.developer.filter(|developer| Some(&developer.provider) == provider);
-        let (Some(developer), true) = (developer, own.identity == self.id && own.pool == self.pool.id) else {
+        let (Some(developer), true) = (developer, own.subject.identity == self.id && own.subject.pool == self.pool.id)
+        else {
             return Err(Error::LoginsDontMatch);
         };
         let key = DeveloperUser::parse(developer.user)?.key(&self.pool);
         match retry!(app.db, |conn| { Login::owner(conn, &key).await })? {
-            Some(owner) if owner == self.id.uuid => Ok(()),
+            Some(owner) if owner == self.id.uuid => Ok(own.subject),
             _ => Err(Error::LoginsDontMatch),
         }
     }
@@ -177,7 +149,7 @@ impl Asked {
     }
 
     /// Signs in with what was proven: the identity of all these logins from now on.
-    async fn sign_in(&self, app: &App, public: &[VerifiedLogin]) -> Result<IdentityId> {
+    pub(super) async fn sign_in(&self, app: &App, public: &[VerifiedLogin]) -> Result<IdentityId> {
         let mut claim = Claim { named: Some(&self.id), public, ..Claim::default() };
         let limit = app.config.limits.linked_logins_per_identity;
         let signed_in = retry!(app.db, |conn| {

@@ -7,15 +7,11 @@ use sqlx::postgres::PgConnection;
 use sqlx::types::Json;
 use time::OffsetDateTime;
 
-use super::SamlMetadata;
-use super::oidc_provider::quota;
+use super::{SamlMetadata, tagging};
 use crate::error::{Error, Result};
 use crate::ids::AccountId;
 use crate::installation;
 use crate::tags::{self, Tags};
-
-/// How many tags a provider can have (<https://docs.aws.amazon.com/IAM/latest/UserGuide/id_tags.html>).
-pub const MAX_TAGS: u32 = 50;
 
 /// A provider that a tenant has declared.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -160,7 +156,7 @@ impl SamlProvider {
         .fetch_one(&mut *tx)
         .await?;
         if providers >= i64::from(limit) {
-            return Err(quota("SAMLProvidersPerAccount", limit));
+            return Err(tagging::quota("SAMLProvidersPerAccount", limit));
         }
         sqlx::query!(
             "insert into saml_providers
@@ -279,20 +275,8 @@ impl SamlProvider {
             let text = "The name of a SAML provider has 1 to 128 letters, digits, dots, dashes and underscores.";
             return Err(Error::InvalidParameter(text.to_owned()));
         }
-        if self.tags.len() > usize::try_from(MAX_TAGS).unwrap_or(usize::MAX) {
-            return Err(quota("TagsPerSAMLProvider", MAX_TAGS));
-        }
-        tags::check(&self.tags, MAX_TAGS)
-    }
-
-    /// Sets tags.
-    pub fn set_tags(&mut self, given: &Tags) {
-        super::tags::set(&mut self.tags, given);
-    }
-
-    /// Removes the tags of these keys.
-    pub fn remove_tags(&mut self, keys: &[impl AsRef<str>]) {
-        super::tags::remove(&mut self.tags, keys);
+        tagging::check(&self.tags, "TagsPerSAMLProvider")?;
+        tags::check(&self.tags, tagging::MAX_TAGS)
     }
 }
 

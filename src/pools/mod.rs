@@ -3,6 +3,7 @@
 pub mod pool;
 pub mod principal_tags;
 pub mod providers;
+pub mod role_choice;
 pub mod roles;
 pub mod settings;
 pub mod sweep;

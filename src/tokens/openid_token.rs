@@ -49,11 +49,23 @@ impl<'a> Grant<'a> {
         tags: &'a PrincipalTags,
         lifetime: Duration,
     ) -> Self {
+        Self::with_methods(pool, identity, methods(pool, vouched), tags, lifetime)
+    }
+
+    /// The grant for an identity whose authentication methods are known.
+    #[must_use]
+    pub fn with_methods(
+        pool: &Pool,
+        identity: &IdentityId,
+        methods: Vec<String>,
+        tags: &'a PrincipalTags,
+        lifetime: Duration,
+    ) -> Self {
         Self {
             subject: identity.to_string(),
             audience: pool.id.to_string(),
             pool_arn: pool.arn(),
-            methods: methods(pool, vouched),
+            methods,
             tags: Some(tags).filter(|tags| !tags.is_empty()),
             lifetime,
         }
@@ -61,7 +73,8 @@ impl<'a> Grant<'a> {
 }
 
 /// Authentication methods (RFC 8176's `amr`) as AWS writes them: the kind, and for each login its provider and user.
-fn methods(pool: &Pool, vouched: Vouched<'_>) -> Vec<String> {
+#[must_use]
+pub fn methods(pool: &Pool, vouched: Vouched<'_>) -> Vec<String> {
     if vouched.developer.is_none() && vouched.public.is_empty() {
         return vec!["unauthenticated".to_owned()];
     }

@@ -5,7 +5,7 @@ use time::OffsetDateTime;
 
 use super::trust::{Audience, Kind};
 
-/// A user at a provider, proven by a token.
+/// A user at a provider, proven by a token or an assertion.
 #[derive(Clone, Debug)]
 pub struct VerifiedLogin {
     pub(super) login_key: String,
@@ -55,6 +55,18 @@ impl VerifiedLogin {
     #[must_use]
     pub fn once(&self) -> Option<&Once> {
         self.once.as_ref()
+    }
+
+    /// The names that role mappings may have for its provider, the most particular first: of user pools with the client,
+    /// of providers declared in IAM the ARN.
+    #[must_use]
+    pub fn mapping_names(&self) -> Vec<String> {
+        let particular = match &self.audience.kind {
+            Kind::OpenIdConnect { arn } | Kind::Saml { arn } => Some(arn.clone()),
+            Kind::UserPool { .. } => Some(format!("{}:{}", self.login_key, self.audience.client_id)),
+            Kind::Social => None,
+        };
+        particular.into_iter().chain([self.login_key.clone()]).collect()
     }
 
     /// The last entry of `amr` for this login, as API Gateway shows it in `cognitoAuthenticationProvider`.

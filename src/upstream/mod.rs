@@ -10,9 +10,11 @@
 //!    [`fetch`]; [`resolver`] and [`address`] say whom that may connect to. [`key_set`]: the signature.
 //! 5. [`introspection`]: for a user pool's client that wants it, whether the token is still honoured.
 //!
-//! A SAML response brings its keys' proof along, and nobody is asked: [`saml`].
+//! [`social`] providers have opaque tokens: in place of all that, they are asked.
 //!
-//! What held is a [`VerifiedLogin`].
+//! A [`saml`] response brings all that it needs along, and nobody is asked.
+//!
+//! What held is a [`VerifiedLogin`]. The other way round, [`sts`] hands tokens of ours to an STS.
 
 pub mod address;
 pub mod claims;
@@ -25,6 +27,8 @@ pub mod login;
 pub mod remembered;
 pub mod resolver;
 pub mod saml;
+pub mod social;
+pub mod sts;
 pub mod token;
 pub mod trust;
 
@@ -37,14 +41,14 @@ use self::fetch::Fetcher;
 use self::introspection::Introspection;
 use self::issuer::Issuer;
 use self::remembered::Remembered;
+use self::social::{Question, Social};
 use self::token::Token;
 use crate::clock::Clock;
 use crate::config;
 use crate::error::{InvalidLogin, Result};
-use crate::ids::AccountId;
 
 pub use login::VerifiedLogin;
-pub use trust::{Audience, Declared, Kind, SamlTrust, Trust, Trusted};
+pub use trust::{Audience, Declared, Kind, Proof, Saml, Trust};
 
 /// What verifies login tokens: the issuers' keys in memory, and what fetches them.
 #[derive(Debug)]
@@ -53,27 +57,20 @@ pub struct Upstream {
     clock: Clock,
     remembered: Remembered,
     introspection: Introspection,
+    social: Social,
 }
 
-/// A login on its way: one that holds already, or a token whose claims would hold, if its signature does.
-enum Proof<'a> {
-    Done(VerifiedLogin),
-    Token(Candidate<'a>),
+/// A login of which no more can be told without asking anyone.
+enum Candidate<'a> {
+    IdToken(Box<Claimed<'a>>),
+    OpaqueToken(Question<'a>),
+    Proven(Box<VerifiedLogin>),
 }
 
-impl<'a> Proof<'a> {
-    fn token(&self) -> Option<&Candidate<'a>> {
-        match self {
-            Self::Done(_) => None,
-            Self::Token(candidate) => Some(candidate),
-        }
-    }
-}
-
-struct Candidate<'a> {
-    text: &'a str,
+/// A token whose claims would hold, if its signature does.
+struct Claimed<'a> {
+    trust: &'a Trust,
     token: Token<'a>,
-    account_id: &'a AccountId,
     issuer: Issuer,
     login: VerifiedLogin,
 }
@@ -88,41 +85,40 @@ impl Upstream {
         Ok(Self {
             config: config.clone(),
             clock: clock.clone(),
-            remembered: Remembered::new(Arc::clone(&fetcher), config, clock),
-            introspection: Introspection::new(fetcher, config),
+            remembered: Remembered::new(Arc::clone(&fetcher), config, clock.clone()),
+            introspection: Introspection::new(Arc::clone(&fetcher), config),
+            social: Social::new(fetcher, config, clock),
         })
     }
 
-    /// Verifies the proof of each login: all hold, or none counts. Hold no database connection meanwhile: it may take
-    /// twice `upstream.fetch_timeout`. That nothing is taken [`once`](VerifiedLogin::once) too often is for the caller.
+    /// Verifies the token of each login: all hold, or none counts. Hold no database connection meanwhile: it may take
+    /// twice `upstream.fetch_timeout`.
     ///
     /// # Errors
     /// [`Error::InvalidLogin`](crate::error::Error::InvalidLogin) for the first one that does not hold,
     /// [`Error::ProviderNotSupported`](crate::error::Error::ProviderNotSupported) if it is of a user pool's client that
-    /// is not configured, [`Error::Upstream`](crate::error::Error::Upstream) if an issuer cannot be asked.
-    pub async fn verify(&self, logins: Vec<(impl Into<Trusted>, String)>) -> Result<Vec<VerifiedLogin>> {
-        let logins: Vec<(Trusted, String)> = logins.into_iter().map(|(trusted, text)| (trusted.into(), text)).collect();
-        let proofs: Vec<Proof<'_>> = logins
-            .iter()
-            .map(|(trusted, text)| match trusted {
-                Trusted::IdToken(trust) => self.candidate(trust, text).map(Proof::Token),
-                Trusted::Saml(trust) => {
-                    let verified = saml::verify(trust, text, &self.config, self.clock.wall());
-                    verified.map(Proof::Done).map_err(Into::into)
-                }
-            })
-            .collect::<Result<_>>()?;
-        all(proofs.iter().filter_map(Proof::token).map(|token| self.check_signature(token))).await?;
-        all(proofs.iter().filter_map(Proof::token).map(|token| self.check_honoured(token))).await?;
-        let login = |proof| match proof {
-            Proof::Done(login) => login,
-            Proof::Token(candidate) => candidate.login,
-        };
-        Ok(proofs.into_iter().map(login).collect())
+    /// is not configured, [`Error::Upstream`](crate::error::Error::Upstream) if an issuer or a provider cannot be asked.
+    pub async fn verify(&self, logins: Vec<(Trust, String)>) -> Result<Vec<VerifiedLogin>> {
+        let candidates: Vec<Candidate<'_>> =
+            logins.iter().map(|(trust, text)| self.candidate(trust, text)).collect::<Result<_>>()?;
+        let proven = all(candidates.into_iter().map(|candidate| self.prove(candidate))).await?;
+        all(logins.iter().zip(&proven).map(|((_, text), login)| self.check_honoured(login, text))).await?;
+        Ok(proven)
     }
 
-    /// What a token comes to without asking anyone.
+    /// What a login comes to without asking anyone.
     fn candidate<'a>(&self, trust: &'a Trust, text: &'a str) -> Result<Candidate<'a>> {
+        Ok(match &trust.proof {
+            Proof::IdToken => Candidate::IdToken(Box::new(self.claimed(trust, text)?)),
+            Proof::OpaqueToken(provider) => Candidate::OpaqueToken(Social::question(trust, provider, text)?),
+            Proof::SamlResponse(saml) => {
+                let verified = saml::verify(&trust.login_key, saml, text, &self.config, self.clock.wall())?;
+                Candidate::Proven(Box::new(verified))
+            }
+        })
+    }
+
+    fn claimed<'a>(&self, trust: &'a Trust, text: &'a str) -> Result<Claimed<'a>> {
         let token = Token::parse(text)?;
         let issuer = Issuer::of(trust, &self.config);
         let skew = i64::try_from(self.config.clock_skew.as_secs()).unwrap_or(i64::MAX);
@@ -135,27 +131,31 @@ impl Upstream {
             claims: token.claims.clone(),
             once: None,
         };
-        Ok(Candidate { text, token, account_id: &trust.account_id, issuer, login })
+        Ok(Claimed { trust, token, issuer, login })
     }
 
-    async fn check_signature(&self, candidate: &Candidate<'_>) -> Result<()> {
-        let Candidate { token, account_id, issuer, .. } = candidate;
-        let keys = self.remembered.keys(account_id, &issuer.keys, &token.header).await?;
-        if keys.verifies(token) { Ok(()) } else { Err(InvalidLogin::Signature.into()) }
-    }
-
-    async fn check_honoured(&self, candidate: &Candidate<'_>) -> Result<()> {
-        match candidate.login.audience.kind {
-            Kind::UserPool { server_side_token_check: true } => {
-                self.introspection.check(&candidate.login.login_key, candidate.text).await
+    async fn prove(&self, candidate: Candidate<'_>) -> Result<VerifiedLogin> {
+        match candidate {
+            Candidate::IdToken(claimed) => {
+                let Claimed { trust, token, issuer, login } = *claimed;
+                let keys = self.remembered.keys(&trust.account_id, &issuer.keys, &token.header).await?;
+                if keys.verifies(&token) { Ok(login) } else { Err(InvalidLogin::Signature.into()) }
             }
+            Candidate::OpaqueToken(question) => self.social.ask(&question).await,
+            Candidate::Proven(login) => Ok(*login),
+        }
+    }
+
+    async fn check_honoured(&self, login: &VerifiedLogin, text: &str) -> Result<()> {
+        match login.audience.kind {
+            Kind::UserPool { server_side_token_check: true } => self.introspection.check(&login.login_key, text).await,
             _ => Ok(()),
         }
     }
 }
 
 /// All checks at once, and the first failure in their order.
-async fn all(checks: impl Iterator<Item = impl Future<Output = Result<()>>>) -> Result<()> {
+async fn all<T>(checks: impl Iterator<Item = impl Future<Output = Result<T>>>) -> Result<Vec<T>> {
     join_all(checks).await.into_iter().collect()
 }
 

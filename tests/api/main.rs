@@ -30,6 +30,9 @@ mod roles;
 mod router;
 mod shown;
 mod sign_in_model;
+mod social_logins;
+#[path = "../upstream/social_providers.rs"]
+mod social_providers;
 mod spread;
 mod sweep;
 mod tags;

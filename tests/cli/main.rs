@@ -3,6 +3,7 @@
 
 mod configuration;
 mod keys;
+mod policies;
 mod seed_roles;
 mod seeds;
 mod stage;

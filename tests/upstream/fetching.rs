@@ -217,7 +217,7 @@ async fn logins_are_verified_together_and_come_back_in_their_order() {
     let mut one_bad = logins.clone();
     one_bad[2].1.push('A');
     assert!(upstream.verify(one_bad).await.is_err(), "all hold, or none counts");
-    let none = upstream.verify(Vec::<(symbolon::upstream::Trust, String)>::new()).await.unwrap();
+    let none = upstream.verify(Vec::new()).await.unwrap();
     assert!(none.is_empty());
 }
 

@@ -3,6 +3,7 @@
 
 mod idp;
 mod issuer;
+mod social_providers;
 mod stage;
 
 mod addresses;
@@ -11,6 +12,7 @@ mod fetching;
 mod introspection;
 mod keeping;
 mod saml;
+mod social;
 
 #[tokio::test]
 async fn the_issuer_of_these_tests_publishes_its_keys_and_counts() {

@@ -22,7 +22,7 @@ use time::{Duration, OffsetDateTime};
 
 use self::assertion::Expected;
 use super::login::{Once, VerifiedLogin};
-use super::trust::{Audience, Kind, SamlTrust};
+use super::trust::{Audience, Kind, Saml};
 use crate::config;
 use crate::error::InvalidLogin;
 
@@ -38,7 +38,8 @@ const SIGNATURE: &str = "http://www.w3.org/2000/09/xmldsig#";
 /// # Errors
 /// The first thing that does not hold.
 pub fn verify(
-    trust: &SamlTrust,
+    login_key: &str,
+    trust: &Saml,
     response: &str,
     config: &config::Upstream,
     now: OffsetDateTime,
@@ -59,7 +60,7 @@ pub fn verify(
     let said = assertion::read(&signed, &expected)?;
     let id = digest(&SHA256, said.id.as_bytes()).as_ref().to_vec();
     Ok(VerifiedLogin {
-        login_key: trust.login_key.clone(),
+        login_key: login_key.to_owned(),
         audience: Audience { client_id: said.audience, kind: Kind::Saml { arn: trust.arn.clone() } },
         subject: said.subject,
         claims: said.claims,

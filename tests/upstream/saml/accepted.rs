@@ -1,7 +1,7 @@
 //! Responses that hold: of five kinds of providers, signed by a signer of another family (`good/make.py`), and our own.
 
 use serde_json::json;
-use symbolon::upstream::Upstream;
+use symbolon::upstream::{Proof, Upstream};
 
 use super::{Stage, trust, verify};
 use crate::idp::{How, Idp, MARK, login};
@@ -46,9 +46,10 @@ async fn accepts(upstream: &Upstream, good: &Good, document: &str) {
     let verified = verified.unwrap_or_else(|error| panic!("{}: {error}", good.name));
     assert_eq!(verified.subject(), good.subject, "{}", good.name);
     assert_eq!(verified.claims()[good.claim.0], good.claim.1, "{}", good.name);
-    assert_eq!(verified.claims()["iss"], trust.provider.metadata.entity_id);
+    let Proof::SamlResponse(saml) = &trust.proof else { panic!("{trust:?}") };
+    assert_eq!(verified.claims()["iss"], saml.provider.metadata.entity_id);
     assert_eq!(verified.claims()["sub"], good.subject);
-    assert_eq!(verified.method(), format!("{}:SAML:{}", trust.arn, good.subject));
+    assert_eq!(verified.method(), format!("{}:SAML:{}", saml.arn, good.subject));
     assert!(["urn:amazon:webservices", "https://signin.aws.amazon.com/saml"].contains(&verified.client_id()));
 }
 

@@ -8,7 +8,8 @@ mod wrapping;
 
 use symbolon::error::Result;
 use symbolon::iam::SamlProvider;
-use symbolon::upstream::{SamlTrust, Trusted, Upstream, VerifiedLogin};
+use symbolon::ids::AccountId;
+use symbolon::upstream::{Proof, Saml, Trust, Upstream, VerifiedLogin};
 use time::OffsetDateTime;
 
 use crate::idp::Idp;
@@ -22,20 +23,22 @@ pub const VICTIM: &str = "admin";
 pub struct Stage {
     pub upstream: Upstream,
     pub idp: Idp,
-    pub trust: SamlTrust,
+    pub trust: Trust,
 }
 
 /// What a pool trusts of a provider with this metadata.
-pub fn trust(metadata: &str) -> SamlTrust {
+pub fn trust(metadata: &str) -> Trust {
     let now = OffsetDateTime::from_unix_timestamp(NOW).unwrap();
     let provider = SamlProvider::new("idp".to_owned(), metadata, symbolon::tags::Tags::default(), now).unwrap();
     let arn = format!("arn:aws:iam::{TENANT}:saml-provider/idp");
-    SamlTrust { login_key: arn.clone(), arn, provider }
+    let account_id = AccountId::parse(TENANT).unwrap();
+    let proof = Proof::SamlResponse(Box::new(Saml { arn: arn.clone(), provider }));
+    Trust { account_id, login_key: arn, proof, audiences: Vec::new() }
 }
 
 /// Verifies one response in base64.
-pub async fn verify(upstream: &Upstream, trust: &SamlTrust, response: &str) -> Result<VerifiedLogin> {
-    let mut verified = upstream.verify(vec![(Trusted::Saml(trust.clone()), response.to_owned())]).await?;
+pub async fn verify(upstream: &Upstream, trust: &Trust, response: &str) -> Result<VerifiedLogin> {
+    let mut verified = upstream.verify(vec![(trust.clone(), response.to_owned())]).await?;
     assert_eq!(verified.len(), 1);
     Ok(verified.remove(0))
 }
