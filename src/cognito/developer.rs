@@ -100,7 +100,7 @@ async fn public_logins(app: &App, pool: &Pool, logins: Logins) -> Result<Vec<Ver
     if logins.is_empty() {
         return Ok(Vec::new());
     }
-    logins::verify(app, pool, logins).await.map_err(|error| match error {
+    logins::verify(app, pool, logins, "GetOpenIdTokenForDeveloperIdentity").await.map_err(|error| match error {
         Error::Upstream(why) => Error::internal(why),
         error => error,
     })
