@@ -135,6 +135,12 @@ pub enum Error {
     /// The tenant has an OpenID Connect provider of this URL already.
     #[error("OpenID Connect provider {0} exists already")]
     OidcProviderExists(String),
+    /// No SAML provider of this ARN that the caller may see.
+    #[error("SAML provider {0} not found")]
+    SamlProviderNotFound(String),
+    /// The tenant has a SAML provider of this name already.
+    #[error("SAML provider {0} exists already")]
+    SamlProviderExists(String),
     /// No role of this name that the caller may see.
     #[error("role {0} not found")]
     RoleNotFound(String),
@@ -270,9 +276,21 @@ pub enum InvalidLogin {
     /// The server-side check is asked for, and cannot be done.
     #[error("the server-side token check is not configured")]
     CheckNotConfigured,
+    /// Not an access token as its provider makes them.
+    #[error("not an access token of its provider")]
+    NotAccessToken,
+    /// The provider, asked about it, refuses it: expired, revoked, or never its own.
+    #[error("refused by its provider")]
+    NotHonoured,
     /// Not one of this service's own tokens, where only those are taken.
     #[error("not one of this service's tokens")]
     NotOwnToken,
+    /// A SAML response that breaks a rule; the text says which.
+    #[error("SAML response: {0}")]
+    Saml(&'static str),
+    /// A SAML assertion that the operation has taken before.
+    #[error("the assertion was taken before")]
+    Replayed,
     /// A claim that is mapped to a principal tag does not fit one.
     #[error("the claim {0} does not fit a principal tag")]
     UnfitTagClaim(String),

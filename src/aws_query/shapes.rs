@@ -2,6 +2,7 @@
 //! versions 2010-05-08 and 2011-06-15), in the vocabulary of [`model`](crate::cognito::model).
 
 use crate::cognito::model::{Bounds, Member, Pattern, Shape};
+use crate::iam::saml_provider;
 
 macro_rules! operations {
     ($(#[$doc:meta])* $name:ident, $names:ident: $($operation:literal => $input:ident,)*) => {
@@ -32,6 +33,15 @@ operations! {
     "TagOpenIDConnectProvider" => TAG,
     "UntagOpenIDConnectProvider" => UNTAG,
     "UpdateOpenIDConnectProviderThumbprint" => UPDATE_THUMBPRINT,
+
+    "CreateSAMLProvider" => CREATE_SAML,
+    "DeleteSAMLProvider" => SAML_PROVIDER,
+    "GetSAMLProvider" => SAML_PROVIDER,
+    "ListSAMLProviderTags" => LIST_SAML_TAGS,
+    "ListSAMLProviders" => NOTHING,
+    "TagSAMLProvider" => TAG_SAML,
+    "UntagSAMLProvider" => UNTAG_SAML,
+    "UpdateSAMLProvider" => UPDATE_SAML,
 
     "CreateRole" => CREATE_ROLE,
     "DeleteRole" => ROLE,
@@ -185,6 +195,55 @@ static ASSUME_ROLE: Shape = Shape::structure(
     ],
 );
 
+static CREATE_SAML: Shape = Shape::structure(
+    "CreateSAMLProviderRequest",
+    &[
+        Member::required("SAMLMetadataDocument", &SAML_METADATA),
+        Member::required("Name", &SAML_NAME),
+        Member::optional("Tags", &TAG_LIST),
+        Member::optional("AssertionEncryptionMode", &SAML_ENCRYPTION),
+        Member::optional("AddPrivateKey", &SAML_PRIVATE_KEY),
+    ],
+);
+
+static UPDATE_SAML: Shape = Shape::structure(
+    "UpdateSAMLProviderRequest",
+    &[
+        Member::optional("SAMLMetadataDocument", &SAML_METADATA),
+        Member::required("SAMLProviderArn", &ARN),
+        Member::optional("AssertionEncryptionMode", &SAML_ENCRYPTION),
+        Member::optional("AddPrivateKey", &SAML_PRIVATE_KEY),
+        Member::optional("RemovePrivateKey", &SAML_PRIVATE_KEY_ID),
+    ],
+);
+
+static SAML_PROVIDER: Shape = Shape::structure("SAMLProviderRequest", &[Member::required("SAMLProviderArn", &ARN)]);
+
+static TAG_SAML: Shape = Shape::structure(
+    "TagSAMLProviderRequest",
+    &[Member::required("SAMLProviderArn", &ARN), Member::required("Tags", &TAG_LIST)],
+);
+
+static UNTAG_SAML: Shape = Shape::structure(
+    "UntagSAMLProviderRequest",
+    &[Member::required("SAMLProviderArn", &ARN), Member::required("TagKeys", &TAG_KEY_LIST)],
+);
+
+static LIST_SAML_TAGS: Shape = Shape::structure(
+    "ListSAMLProviderTagsRequest",
+    &[
+        Member::required("SAMLProviderArn", &ARN),
+        Member::optional("Marker", &MARKER),
+        Member::optional("MaxItems", &MAX_ITEMS),
+    ],
+);
+
+static SAML_METADATA: Shape = Shape::text("SAMLMetadataDocumentType", 1000, 10_000_000);
+static SAML_NAME: Shape = Shape::patterned("SAMLProviderNameType", 1, 128, &SAML_NAME_PATTERN);
+static SAML_NAME_PATTERN: Pattern = Pattern { text: "[\\w._-]+", matches: saml_provider::is_name };
+static SAML_ENCRYPTION: Shape = Shape::one_of("assertionEncryptionModeType", &["Required", "Allowed"]);
+static SAML_PRIVATE_KEY: Shape = Shape::secret("privateKeyType", 1, 16384);
+static SAML_PRIVATE_KEY_ID: Shape = Shape::text("privateKeyIdType", 22, 64);
 static URL: Shape = Shape::text("OpenIDConnectProviderUrlType", 1, 255);
 static ARN: Shape = Shape::text("arnType", 20, 2048);
 static CLIENT_ID: Shape = Shape::text("clientIDType", 1, 255);

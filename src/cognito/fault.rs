@@ -191,6 +191,8 @@ impl From<Error> for Fault {
             // IAM's business: no operation of this API asks for one.
             | Error::OidcProviderNotFound(_)
             | Error::OidcProviderExists(_)
+            | Error::SamlProviderNotFound(_)
+            | Error::SamlProviderExists(_)
             | Error::RoleNotFound(_)
             | Error::RoleExists(_)
             | Error::RoleNotAssumable
@@ -244,7 +246,14 @@ fn login_text(why: &InvalidLogin) -> String {
             " The provider asks for ServerSideTokenCheck, and upstream.token_introspection is not configured."
                 .to_owned()
         }
+        InvalidLogin::NotAccessToken => " Not an access token of this provider.".to_owned(),
+        // As it was seen where the provider's reason is not passed on.
+        InvalidLogin::NotHonoured => String::new(),
         InvalidLogin::NotOwnToken => " Not a Cognito token.".to_owned(),
+        InvalidLogin::Saml(why) => format!(" {why}"),
+        InvalidLogin::Replayed => {
+            " This SAML assertion was taken by the operation before; sign in at the provider again.".to_owned()
+        }
         InvalidLogin::UnfitTagClaim(claim) => format!(" The claim '{claim}' does not fit a principal tag."),
     }
 }

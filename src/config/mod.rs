@@ -8,6 +8,7 @@ mod upstream;
 pub(crate) use load::unknown;
 pub use load::{Environment, Problems, Sources, environment};
 pub use rules::{MAX_PUBLISHED_KEYS, OPERATIONS, issuer as issuer_problems, network, within};
+pub use upstream::SocialEndpoint;
 
 use std::collections::BTreeMap;
 use std::net::{IpAddr, SocketAddr};
@@ -216,6 +217,7 @@ pub struct Keys {
 pub struct Limits {
     pub identity_pools_per_account: u32,
     pub openid_connect_providers_per_account: u32,
+    pub saml_providers_per_account: u32,
     pub roles_per_account: u32,
     pub user_pool_providers_per_pool: u32,
     pub openid_connect_providers_per_pool: u32,
@@ -248,6 +250,11 @@ pub struct Upstream {
     pub user_pool_issuer: String,
     pub user_pool_jwks: String,
     pub token_introspection: String,
+    pub saml_audiences: Vec<String>,
+    pub saml_recipients: Vec<String>,
+    pub facebook_graph: String,
+    pub amazon_token_info: String,
+    pub twitter_verify_credentials: String,
     pub allow_private_issuers: Vec<String>,
     #[serde(deserialize_with = "ports")]
     pub allow_ports: Vec<u16>,

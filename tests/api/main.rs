@@ -2,6 +2,7 @@
 #![expect(clippy::unwrap_used, reason = "helpers of tests are tests")]
 
 mod answers;
+mod audiences;
 mod by_the_model;
 mod claim_tags;
 mod client;
@@ -23,6 +24,7 @@ mod openid;
 mod openid_connect_providers;
 mod other_sts;
 mod page_tokens;
+mod policies;
 mod pools;
 mod principal_tags;
 mod public_logins;
@@ -35,6 +37,9 @@ mod router;
 mod sessions;
 mod shown;
 mod sign_in_model;
+mod social_logins;
+#[path = "../upstream/social_providers.rs"]
+mod social_providers;
 mod spread;
 mod sts;
 mod sweep;

@@ -28,6 +28,7 @@ MODULES = [
     "openid_connect_providers",
     "credentials",
     "public_logins",
+    "social_logins",
     "tenants",
     "auth_errors",
     "protocol",
