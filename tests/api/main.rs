@@ -11,6 +11,8 @@ mod dice;
 mod federation;
 mod harness;
 mod identities;
+#[path = "../upstream/idp.rs"]
+mod idp;
 #[path = "../upstream/issuer.rs"]
 mod issuer;
 mod keys;
@@ -28,6 +30,8 @@ mod races;
 mod replicas;
 mod roles;
 mod router;
+mod saml_logins;
+mod saml_providers;
 mod shown;
 mod sign_in_model;
 mod social_logins;

@@ -27,7 +27,7 @@ impl Developer {
         self.send(self.sign_for("iam", request(body), body)).await
     }
 
-    async fn iam(&self, action: &str, parameters: &[(&str, &str)]) -> Answer {
+    pub async fn iam(&self, action: &str, parameters: &[(&str, &str)]) -> Answer {
         let common = [("Action", action), ("Version", "2010-05-08")];
         self.form(&form(&[&common, parameters].concat())).await
     }
@@ -57,21 +57,21 @@ impl Developer {
 impl Answer {
     /// The text of the first element of this name.
     #[track_caller]
-    fn element(&self, name: &str) -> &str {
+    pub fn element(&self, name: &str) -> &str {
         let (_, rest) = self.text.split_once(&format!("<{name}>")).unwrap_or_else(|| panic!("no {name} in {self:?}"));
         rest.split_once(&format!("</{name}>")).unwrap().0
     }
 
     /// The members of the first list of this name.
     #[track_caller]
-    fn members(&self, name: &str) -> Vec<String> {
+    pub fn members(&self, name: &str) -> Vec<String> {
         let list = self.element(name);
         list.split("<member>").skip(1).map(|member| member.strip_suffix("</member>").unwrap().to_owned()).collect()
     }
 
     /// Asserts a refusal whole, but for its request id.
     #[track_caller]
-    fn denied(&self, status: u16, code: &str, message: &str) {
+    pub fn denied(&self, status: u16, code: &str, message: &str) {
         self.denied_by(NAMESPACE, status, code, message);
     }
 
