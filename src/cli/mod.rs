@@ -2,6 +2,7 @@
 
 pub mod access_key;
 pub mod apply;
+pub mod audience;
 pub mod broker;
 pub mod completions;
 pub mod config;
@@ -15,6 +16,7 @@ pub mod migrate;
 pub mod serve;
 pub mod session;
 pub mod tenant;
+pub mod trust;
 
 use std::fmt;
 use std::io::Write as _;
@@ -61,6 +63,10 @@ enum Command {
     Tenant(tenant::Args),
     /// The credentials with which a tenant's backends sign their calls.
     AccessKey(access_key::Args),
+    /// What else than a pool's id stands in `aud` of its users' tokens.
+    Audience(audience::Args),
+    /// Print what a consumer of tokens must be told to trust a pool, filled in.
+    Trust(trust::Args),
     /// The keys that sign tokens.
     Key(key::Args),
     /// The keys that secrets in the database are sealed with.
@@ -179,6 +185,8 @@ async fn execute(cli: Cli, environment: Environment) -> Result<(), Failure> {
         Command::Apply(args) => apply::run(session, args).await,
         Command::Tenant(args) => tenant::run(session, args).await,
         Command::AccessKey(args) => access_key::run(session, args).await,
+        Command::Audience(args) => audience::run(session, args).await,
+        Command::Trust(args) => trust::run(session, args).await,
         Command::Key(args) => key::run(session, args).await,
         Command::MasterKey(args) => master_key::run(session, args).await,
         Command::Installation(args) => installation::run(session, args).await,

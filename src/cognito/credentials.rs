@@ -127,7 +127,7 @@ async fn prove(app: &App, asked: &Asked, mut logins: Logins) -> Result<Proven> {
 
 impl Proven {
     fn grant<'a>(&'a self, pool: &Pool, identity: &IdentityId) -> Grant<'a> {
-        Grant::with_methods(pool, identity, self.methods.clone(), &self.tags, LIFETIME)
+        Grant::for_sts(pool, identity, self.methods.clone(), &self.tags, LIFETIME)
     }
 }
 
@@ -160,7 +160,7 @@ async fn credentials(
     );
     let (backend, made) = if let Some(sts) = &app.sts {
         let lifetime = LIFETIME.min(app.config.tokens.max_lifetime);
-        let grant = Grant::with_methods(pool, identity, methods, &tags, lifetime);
+        let grant = Grant::for_sts(pool, identity, methods, &tags, lifetime);
         let token = mint(&app.ring, app.config.issuer.token_type, &grant)?;
         let given = sts.assume(Assume { role, token: &token, guest }).await?;
         let made = Credentials {

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use crate::app::App;
+use crate::cache::Moment;
 use crate::error::{Error, Result};
 use crate::iam::{OidcProvider, SamlProvider};
 use crate::identities::taken;
@@ -41,14 +42,19 @@ pub fn check_keys(pool: &Pool, logins: &Logins) -> Result<()> {
 }
 
 /// Verifies the proofs of public logins: all hold, or none counts. No connection is held while issuers are asked. What is
-/// good once has then been taken by this operation.
+/// good once has then been taken by this operation. `read_at` is the moment before the pool was read.
 ///
 /// # Errors
 /// [`Error::ProviderNotSupported`] for a provider whose logins are not taken, or that is not declared; what
 /// [`Upstream::verify`](crate::upstream::Upstream::verify) or [`taken::take`] refuses. [`Error::PoolNotFound`] too, if the
 /// pool was deleted while issuers were asked.
-pub async fn verify(app: &App, pool: &Pool, logins: Logins, operation: &str) -> Result<Vec<VerifiedLogin>> {
-    let before = app.moment();
+pub async fn verify(
+    app: &App,
+    pool: &Pool,
+    read_at: Option<Moment>,
+    logins: Logins,
+    operation: &str,
+) -> Result<Vec<VerifiedLogin>> {
     let keys: Vec<String> = logins.keys().cloned().collect();
     let declared = declared(app, pool, &keys).await?;
     let trusted = logins.into_iter().map(|(key, proof)| {
@@ -57,7 +63,7 @@ pub async fn verify(app: &App, pool: &Pool, logins: Logins, operation: &str) -> 
     });
     let verified = app.upstream.verify(trusted.collect::<Result<_>>()?).await?;
     // An issuer can take its time, and a pool that was deleted meanwhile issues nothing.
-    if !verified.is_empty() && (before.is_none() || app.moment() != before) {
+    if !verified.is_empty() && (read_at.is_none() || app.moment() != read_at) {
         let found = retry!(app.db, |conn| { Pool::find_public(conn, &pool.id).await })?;
         let now = found.ok_or_else(|| Error::PoolNotFound(pool.id.to_string()))?;
         let public = now.settings.providers.login_keys();

@@ -7,6 +7,7 @@ use sqlx::postgres::PgConnection;
 use sqlx::types::Json;
 use time::OffsetDateTime;
 
+use super::documents;
 use super::material::Numbers;
 use super::rotation::{self, Outcome, known_from};
 use super::signing_key::{Reading, SigningKey, State, Which, active, end_other_rings, published, waiting};
@@ -65,6 +66,33 @@ fn listing(reading: &Reading) -> Listing {
         revoked_at: seconds(key.revoked_at),
     });
     Listing { keys: keys.collect() }
+}
+
+/// A key that the JWKS shows, as consumers that are given keys by hand are told of it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PublishedKey {
+    /// Its algorithm.
+    pub algorithm: Algorithm,
+    /// What it is now.
+    pub state: State,
+    /// Its certificate, in base64: shown by the JWKS only if `issuer.x5c` is on.
+    pub certificate: Option<String>,
+}
+
+/// The keys of the JWKS in its order, and the JWKS without certificates. Both are empty if the issuer has no keys yet.
+///
+/// # Errors
+/// If the database fails.
+pub async fn published_keys(db: &Db, policy: &Policy) -> Result<(Vec<PublishedKey>, String)> {
+    let reading = read(db, policy).await?;
+    let shown = published(&reading.keys, reading.now);
+    let jwks = documents::jwks(&shown, false).body.clone();
+    let keys = shown.into_iter().map(|key| PublishedKey {
+        algorithm: key.alg,
+        state: key.state(&reading.keys, reading.now),
+        certificate: key.public_jwk.x5c.first().cloned(),
+    });
+    Ok((keys.collect(), jwks))
 }
 
 /// Hands over to the next key, and returns the keys as they then are.

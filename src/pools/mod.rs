@@ -1,5 +1,6 @@
 //! Identity pools and what is configured on them.
 
+pub mod audiences;
 pub mod pool;
 pub mod principal_tags;
 pub mod providers;
@@ -8,5 +9,6 @@ pub mod roles;
 pub mod settings;
 pub mod sweep;
 
+pub use audiences::Audiences;
 pub use pool::Pool;
 pub use settings::Settings;

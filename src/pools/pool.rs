@@ -6,6 +6,7 @@ use sqlx::postgres::PgConnection;
 use sqlx::types::Json;
 use uuid::Uuid;
 
+use super::audiences::Audiences;
 use super::providers::{Numbered, Providers};
 use super::roles::{RoleMapping, Roles};
 use super::settings::Settings;
@@ -32,6 +33,8 @@ pub struct Pool {
     pub roles: Roles,
     /// Every provider that it has or had, by login key, with its number.
     pub numbered: Numbered,
+    /// What else than its id stands in `aud` of its users' tokens.
+    pub audiences: Audiences,
 }
 
 /// Whose a pool id is: for commands, which may tell an operator what no caller may know.
@@ -64,6 +67,7 @@ struct Row {
     roles: Option<Json<BTreeMap<String, String>>>,
     role_mappings: Option<Json<BTreeMap<String, RoleMapping>>>,
     numbered: Json<Numbered>,
+    audiences: Json<Audiences>,
 }
 
 impl Row {
@@ -87,6 +91,7 @@ impl Row {
                 mappings: self.role_mappings.map(|mappings| mappings.0),
             },
             numbered: self.numbered.0,
+            audiences: self.audiences.0,
         })
     }
 }
@@ -103,6 +108,7 @@ impl Pool {
                       developer_provider, providers as "providers: Json<Providers>", tags as "tags: Json<Tags>",
                       roles as "roles: Json<BTreeMap<String, String>>",
                       role_mappings as "role_mappings: Json<BTreeMap<String, RoleMapping>>",
+                      audiences as "audiences: Json<Audiences>",
                       (select coalesce(jsonb_object_agg(login_key, jsonb_build_object('no', provider_no, 'tag_map', tag_map)),
                                        '{}')
                        from pool_providers n where n.pool_no = p.pool_no) as "numbered!: Json<Numbered>"
@@ -133,6 +139,7 @@ impl Pool {
                       developer_provider, providers as "providers: Json<Providers>", tags as "tags: Json<Tags>",
                       roles as "roles: Json<BTreeMap<String, String>>",
                       role_mappings as "role_mappings: Json<BTreeMap<String, RoleMapping>>",
+                      audiences as "audiences: Json<Audiences>",
                       (select coalesce(jsonb_object_agg(login_key, jsonb_build_object('no', provider_no, 'tag_map', tag_map)),
                                        '{}')
                        from pool_providers n where n.pool_no = p.pool_no) as "numbered!: Json<Numbered>"
@@ -158,6 +165,7 @@ impl Pool {
                       developer_provider, providers as "providers: Json<Providers>", tags as "tags: Json<Tags>",
                       roles as "roles: Json<BTreeMap<String, String>>",
                       role_mappings as "role_mappings: Json<BTreeMap<String, RoleMapping>>",
+                      audiences as "audiences: Json<Audiences>",
                       (select coalesce(jsonb_object_agg(login_key, jsonb_build_object('no', provider_no, 'tag_map', tag_map)),
                                        '{}')
                        from pool_providers n where n.pool_no = p.pool_no) as "numbered!: Json<Numbered>"
@@ -183,6 +191,7 @@ impl Pool {
                       developer_provider, providers as "providers: Json<Providers>", tags as "tags: Json<Tags>",
                       roles as "roles: Json<BTreeMap<String, String>>",
                       role_mappings as "role_mappings: Json<BTreeMap<String, RoleMapping>>",
+                      audiences as "audiences: Json<Audiences>",
                       (select coalesce(jsonb_object_agg(login_key, jsonb_build_object('no', provider_no, 'tag_map', tag_map)),
                                        '{}')
                        from pool_providers n where n.pool_no = p.pool_no) as "numbered!: Json<Numbered>"

@@ -24,6 +24,8 @@ const MAX_TOKEN_BYTES: usize = 16_000;
 pub struct Grant<'a> {
     subject: String,
     audience: String,
+    /// What else stands in `aud`.
+    extra_audiences: &'a [String],
     pool_arn: String,
     methods: Vec<String>,
     tags: Option<&'a PrincipalTags>,
@@ -39,22 +41,32 @@ pub struct Vouched<'a> {
     pub public: &'a [VerifiedLogin],
 }
 
+impl Vouched<'_> {
+    fn is_by_nobody(&self) -> bool {
+        self.developer.is_none() && self.public.is_empty()
+    }
+}
+
 impl<'a> Grant<'a> {
-    /// The grant for an identity. Without anyone to vouch for it, it is a guest.
+    /// The grant for an identity. Without anyone to vouch for it, it is a guest, and its token is for the pool's own
+    /// audience alone: anyone who knows the pool's id becomes a guest, and a consumer that looks no further than at an
+    /// audience of its own would let him in.
     #[must_use]
     pub fn new(
-        pool: &Pool,
+        pool: &'a Pool,
         identity: &IdentityId,
         vouched: Vouched<'_>,
         tags: &'a PrincipalTags,
         lifetime: Duration,
     ) -> Self {
-        Self::with_methods(pool, identity, methods(pool, vouched), tags, lifetime)
+        let extra_audiences = if vouched.is_by_nobody() { &[] } else { pool.audiences.as_slice() };
+        let grant = Self::for_sts(pool, identity, methods(pool, vouched), tags, lifetime);
+        Self { extra_audiences, ..grant }
     }
 
-    /// The grant for an identity whose authentication methods are known.
+    /// The grant for a token that goes to an STS, and to nobody else: for the pool's own audience alone.
     #[must_use]
-    pub fn with_methods(
+    pub fn for_sts(
         pool: &Pool,
         identity: &IdentityId,
         methods: Vec<String>,
@@ -64,6 +76,7 @@ impl<'a> Grant<'a> {
         Self {
             subject: identity.to_string(),
             audience: pool.id.to_string(),
+            extra_audiences: &[],
             pool_arn: pool.arn(),
             methods,
             tags: Some(tags).filter(|tags| !tags.is_empty()),
@@ -75,7 +88,7 @@ impl<'a> Grant<'a> {
 /// Authentication methods (RFC 8176's `amr`) as AWS writes them: the kind, and for each login its provider and user.
 #[must_use]
 pub fn methods(pool: &Pool, vouched: Vouched<'_>) -> Vec<String> {
-    if vouched.developer.is_none() && vouched.public.is_empty() {
+    if vouched.is_by_nobody() {
         return vec!["unauthenticated".to_owned()];
     }
     let mut methods = Vec::with_capacity(3 + 2 * vouched.public.len());
@@ -102,7 +115,7 @@ struct Header<'a> {
 #[derive(Serialize)]
 struct Claims<'a> {
     sub: &'a str,
-    aud: &'a str,
+    aud: Audience<'a>,
     amr: &'a [String],
     #[serde(rename = "https://aws.amazon.com/tags", skip_serializing_if = "Option::is_none")]
     tags: Option<Tags<'a>>,
@@ -111,6 +124,24 @@ struct Claims<'a> {
     pool_arn: &'a str,
     exp: i64,
     iat: i64,
+}
+
+/// `aud` (RFC 7519 section 4.1.3): the pool's id alone, as AWS has it, or a list in which it is the first.
+#[derive(Serialize)]
+#[serde(untagged)]
+enum Audience<'a> {
+    Pool(&'a str),
+    List(Vec<&'a str>),
+}
+
+impl<'a> Audience<'a> {
+    fn of(grant: &'a Grant<'_>) -> Self {
+        if grant.extra_audiences.is_empty() {
+            return Self::Pool(&grant.audience);
+        }
+        let extra = grant.extra_audiences.iter().map(String::as_str);
+        Self::List(std::iter::once(grant.audience.as_str()).chain(extra).collect())
+    }
 }
 
 /// Session tags as AWS STS reads them: every value a list of one
@@ -168,7 +199,7 @@ fn unsigned(ring: &KeyRing, signer: &Signer<'_>, token_type: TokenType, grant: &
     };
     let claims = Claims {
         sub: &grant.subject,
-        aud: &grant.audience,
+        aud: Audience::of(grant),
         amr: &grant.methods,
         tags: grant.tags.map(|tags| Tags {
             principal_tags: tags.iter().map(|(key, value)| (key.as_str(), [value.as_str()])).collect(),

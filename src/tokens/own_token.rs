@@ -34,7 +34,7 @@ pub struct Developer {
 #[derive(Deserialize)]
 struct Claims {
     sub: String,
-    aud: String,
+    aud: Audience,
     amr: Vec<String>,
     exp: i64,
     #[serde(rename = "https://cognito-identity.amazonaws.com/identity-pool-arn")]
@@ -46,6 +46,23 @@ struct Claims {
 #[derive(Default, Deserialize)]
 struct Tags {
     principal_tags: BTreeMap<String, [String; 1]>,
+}
+
+/// The pool's id, alone or before the pool's extra audiences.
+#[derive(Deserialize)]
+#[serde(untagged)]
+enum Audience {
+    Pool(String),
+    List(Vec<String>),
+}
+
+impl Audience {
+    fn pool(&self) -> Option<&str> {
+        match self {
+            Self::Pool(pool) => Some(pool),
+            Self::List(list) => list.first().map(String::as_str),
+        }
+    }
 }
 
 /// Verifies a token with the published keys, by the database's clock and without leeway.
@@ -73,9 +90,10 @@ pub fn verify(ring: &KeyRing, token: &str) -> Result<OwnToken> {
     if now >= claims.exp {
         return Err(InvalidLogin::Expired { now, exp: claims.exp }.into());
     }
+    let pool = claims.aud.pool().ok_or_else(foreign)?;
     let developer = match claims.amr.as_slice() {
         [kind, provider, user, ..] if kind == "authenticated" => user
-            .strip_prefix(&format!("{provider}:{}:", claims.aud))
+            .strip_prefix(&format!("{provider}:{pool}:"))
             .map(|user| Developer { provider: provider.clone(), user: user.to_owned() }),
         _ => None,
     };
@@ -83,7 +101,7 @@ pub fn verify(ring: &KeyRing, token: &str) -> Result<OwnToken> {
     let tags: PrincipalTags = claims.tags.principal_tags.into_iter().map(|(key, [value])| (key, value)).collect();
     let subject = WebIdentity {
         identity: IdentityId::parse(&claims.sub).ok_or_else(foreign)?,
-        pool: PoolId::parse(&claims.aud).ok_or_else(foreign)?,
+        pool: PoolId::parse(pool).ok_or_else(foreign)?,
         account_id: account.ok_or_else(foreign)?,
         methods: claims.amr,
         tags,

@@ -5,27 +5,23 @@
 //! address that was checked; no proxy, no redirect, and an answer of bounded size, time and form.
 
 use std::error::Error as StdError;
-use std::net::IpAddr;
 use std::time::Duration;
 
 use reqwest::header::{
     ACCEPT, ACCEPT_ENCODING, AUTHORIZATION, CACHE_CONTROL, CONTENT_ENCODING, CONTENT_TYPE, HeaderMap, HeaderValue,
 };
-use reqwest::{Certificate, Client, RequestBuilder, Response, Url, redirect};
+use reqwest::{Client, RequestBuilder, Response, Url};
 use serde_json::{Map, Value};
 
+use super::client::client;
 use super::issuer::NamedBy;
-use super::resolver::{RefusedAddress, Resolver};
+use super::resolver::RefusedAddress;
 use crate::config::{self, SocialEndpoint, network};
-use crate::error::{Error, Result};
+use crate::error::Result;
 use crate::json;
 
 /// The largest document that is read, in bytes.
 const MAX_BYTES: usize = 256 * 1024;
-
-/// Connections to an endpoint of the operator's that are kept while idle.
-const KEPT_CONNECTIONS: usize = 16;
-const KEPT_FOR: Duration = Duration::from_secs(20);
 
 /// Gets documents of issuers.
 #[derive(Debug)]
@@ -121,7 +117,7 @@ impl Fetcher {
     /// The clients that this configuration allows.
     ///
     /// # Errors
-    /// [`Error::Refused`] if `upstream.ca_file` cannot be read, or holds no certificates.
+    /// [`Error::Refused`](crate::error::Error::Refused) if `upstream.ca_file` cannot be read, or holds no certificates.
     pub fn new(config: &config::Upstream) -> Result<Self> {
         let names_urls = !config.allow_http_issuers.is_empty()
             || [&config.user_pool_issuer, &config.user_pool_jwks, &config.token_introspection]
@@ -285,83 +281,6 @@ fn max_age(headers: &HeaderMap) -> Option<Duration> {
         "no-store" | "no-cache" => Some(Duration::ZERO),
         other => other.strip_prefix("max-age=")?.trim_matches('"').parse().ok().map(Duration::from_secs),
     })
-}
-
-/// A client for an endpoint of the operator's, which it is asked again and again: it keeps its connections.
-///
-/// # Errors
-/// [`Error::Refused`] if `upstream.ca_file` cannot be read, or holds no certificates.
-pub(super) fn operators_client(config: &config::Upstream, timeout: Duration) -> Result<Client> {
-    let config = config::Upstream { fetch_timeout: timeout, ..config.clone() };
-    client_keeping(&config, None, KEPT_CONNECTIONS)
-}
-
-/// A client that goes where a URL says and nowhere else. With `admitted`, only addresses of the public network and of
-/// these networks are connected to.
-fn client(config: &config::Upstream, admitted: Option<&[(IpAddr, u8)]>) -> Result<Client> {
-    client_keeping(config, admitted, 0)
-}
-
-fn client_keeping(config: &config::Upstream, admitted: Option<&[(IpAddr, u8)]>, idle: usize) -> Result<Client> {
-    let own = certificates(config)?;
-    let build = |only_own: bool| {
-        let guarded = admitted.is_some();
-        let builder = Client::builder()
-            .no_proxy()
-            .redirect(redirect::Policy::none())
-            .referer(false)
-            .https_only(guarded)
-            .connect_timeout(config.connect_timeout)
-            .timeout(config.fetch_timeout)
-            .pool_max_idle_per_host(idle)
-            // Sooner than servers and balancers close them, most of which wait a minute.
-            .pool_idle_timeout(KEPT_FOR)
-            .user_agent(concat!("symbolon/", env!("CARGO_PKG_VERSION")))
-            .dns_resolver(Resolver::new(&config.hosts, admitted));
-        let own = own.iter().cloned();
-        if only_own { builder.tls_certs_only(own) } else { builder.tls_certs_merge(own) }.build()
-    };
-    match build(false) {
-        Ok(client) => Ok(client),
-        Err(error) if !own.is_empty() => Err(bad_ca_file(config, &reasons(&error))),
-        Err(error) => {
-            // A machine without any authorities can still serve those who have no such logins.
-            let reason = reasons(&error);
-            tracing::warn!(
-                reason,
-                "no issuer of login tokens can be reached: install the system's CA certificates, or set upstream.ca_file"
-            );
-            build(true).map_err(Error::internal)
-        }
-    }
-}
-
-/// The certificates of `upstream.ca_file`.
-fn certificates(config: &config::Upstream) -> Result<Vec<Certificate>> {
-    if config.ca_file.as_os_str().is_empty() {
-        return Ok(Vec::new());
-    }
-    let text = std::fs::read(&config.ca_file).map_err(|error| bad_ca_file(config, &error.to_string()))?;
-    let found = Certificate::from_pem_bundle(&text).map_err(|error| bad_ca_file(config, &reasons(&error)))?;
-    if found.is_empty() { Err(bad_ca_file(config, "it holds no certificate in PEM")) } else { Ok(found) }
-}
-
-fn bad_ca_file(config: &config::Upstream, why: &str) -> Error {
-    Error::Refused(format!(
-        "upstream.ca_file: {}: {why}; name a readable file of CA certificates in PEM, or leave it empty",
-        config.ca_file.display()
-    ))
-}
-
-/// An error with its causes.
-fn reasons(error: &dyn StdError) -> String {
-    let mut text = error.to_string();
-    let mut source = error.source();
-    while let Some(cause) = source {
-        text = format!("{text}: {cause}");
-        source = cause.source();
-    }
-    text
 }
 
 #[cfg(test)]

@@ -7,7 +7,7 @@
 //! 2. [`token`]: the form of the token, and a header that leaves nothing open.
 //! 3. [`claims`]: issuer, times, user and client.
 //! 4. [`remembered`]: the issuer's keys, from memory or by way of [`discovery`], which asks for documents through
-//!    [`fetch`]; [`resolver`] and [`address`] say whom that may connect to. [`key_set`]: the signature.
+//!    [`fetch`] and its [`client`]; [`resolver`] and [`address`] say whom that may connect to. [`key_set`]: the signature.
 //! 5. [`introspection`]: for a user pool's client that wants it, whether the token is still honoured.
 //!
 //! [`social`] providers have opaque tokens: in place of all that, they are asked.
@@ -18,6 +18,7 @@
 
 pub mod address;
 pub mod claims;
+pub mod client;
 pub mod discovery;
 pub mod fetch;
 pub mod introspection;

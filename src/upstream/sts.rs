@@ -11,6 +11,7 @@ use time::OffsetDateTime;
 use time::format_description::well_known::Rfc3339;
 use zeroize::Zeroizing;
 
+use super::client::keeping_client;
 use super::fetch::{self, Failure};
 use crate::config;
 use crate::error::{Error, Result};
@@ -78,7 +79,7 @@ impl Sts {
             return Ok(None);
         }
         Ok(Some(Self {
-            client: fetch::operators_client(upstream, config.timeout)?,
+            client: keeping_client(upstream, config.timeout)?,
             endpoint: config.sts_endpoint.clone(),
             lifetime: config.lifetime,
             guest_session_policy: config.guest_session_policy.clone(),

@@ -2,6 +2,7 @@
 #![expect(clippy::unwrap_used, reason = "helpers of tests are tests")]
 
 mod answers;
+mod audiences;
 mod by_the_model;
 mod claim_tags;
 mod client;
@@ -23,6 +24,7 @@ mod migrations;
 mod openid;
 mod openid_connect_providers;
 mod page_tokens;
+mod policies;
 mod pools;
 mod principal_tags;
 mod public_logins;

@@ -1,11 +1,17 @@
 //! What verifiers fetch, and the paths that there are.
 
+use std::time::Duration;
+
 use axum::Router;
 use axum::body::Body;
 use axum::http::{Method, Request};
-use serde_json::json;
+use base64::Engine as _;
+use base64::engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD};
+use serde_json::{Value, json};
+use symbolon::config::Algorithm;
+use tokio_rustls::rustls::pki_types::{CertificateDer, UnixTime};
 
-use crate::client::{Answer, broker, send};
+use crate::client::{Answer, broker, broker_with, send};
 use crate::harness::ISSUER;
 
 const JWKS: &str = "/.well-known/jwks.json";
@@ -67,6 +73,58 @@ async fn the_documents_are_served_whole_with_what_caches_and_browsers_want_to_kn
     for (path, answer) in [(JWKS, &jwks), (AWS_JWKS, &jwks), (DISCOVERY, &discovery)] {
         let other = replica.visitor().get(path).await;
         assert_eq!((&other.text, other.header("etag")), (&answer.text, answer.header("etag")));
+    }
+}
+
+/// Whether a certificate is signed with its own key, at this time in epoch seconds.
+fn is_self_signed(der: &CertificateDer<'_>, at: u64) -> bool {
+    let anchor = webpki::anchor_from_trusted_cert(der).unwrap();
+    let certificate = webpki::EndEntityCert::try_from(der).unwrap();
+    let (at, usage) = (UnixTime::since_unix_epoch(Duration::from_secs(at)), webpki::KeyUsage::client_auth());
+    certificate.verify_for_usage(webpki::ALL_VERIFICATION_ALGS, &[anchor], &[], at, usage, None, None).is_ok()
+}
+
+#[tokio::test]
+async fn certificates_are_shown_if_asked_for_and_each_is_of_its_key_for_ever() {
+    for algorithm in [Algorithm::RS256, Algorithm::ES256] {
+        let broker = broker_with(|config| {
+            config.issuer.x5c = true;
+            config.issuer.algorithm = algorithm;
+        })
+        .await;
+        let jwks = broker.visitor().get(JWKS).await.ok();
+        let keys = jwks.json["keys"].as_array().unwrap();
+        assert_eq!(keys.len(), 2, "the key that signs, and the next one");
+        let part = |key: &Value, name: &str| URL_SAFE_NO_PAD.decode(key[name].as_str().unwrap()).unwrap();
+        for key in keys {
+            let [certificate] = key["x5c"].as_array().unwrap().as_slice() else { panic!("{key}") };
+            // Base64, not base64url: RFC 7517 section 4.7.
+            let der = CertificateDer::from(STANDARD.decode(certificate.as_str().unwrap()).unwrap());
+            let public = match algorithm {
+                Algorithm::RS256 => part(key, "n"),
+                _ => [vec![4], part(key, "x"), part(key, "y")].concat(),
+            };
+            assert!(der.windows(public.len()).any(|window| window == public), "it is of another key");
+            // Now, and in the year 2200: the JWKS alone says how long a key is good for.
+            for at in [1_800_000_000, 7_258_118_400] {
+                assert!(is_self_signed(&der, at), "{at}");
+            }
+            let mut forged = der.to_vec();
+            *forged.last_mut().unwrap() ^= 1;
+            assert!(!is_self_signed(&CertificateDer::from(forged), 1_800_000_000));
+        }
+
+        // Another replica shows the very same, and one that is told not to shows the rest.
+        let replica = broker.replica().await;
+        replica.poll().await;
+        assert_eq!(replica.visitor().get(JWKS).await.text, jwks.text);
+        let without = broker.replica_with(|config| config.issuer.x5c = false).await;
+        without.poll().await;
+        let mut shown = jwks.json.clone();
+        for key in shown["keys"].as_array_mut().unwrap() {
+            key.as_object_mut().unwrap().remove("x5c");
+        }
+        assert_eq!(without.visitor().get(JWKS).await.json, shown);
     }
 }
 

@@ -1,7 +1,8 @@
 //! Signing keys, master keys, the issuer and health, with a broker that runs.
 
 use std::fmt::Write as _;
-use std::net::TcpListener;
+use std::io::{Read as _, Write as _};
+use std::net::{TcpListener, TcpStream};
 use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
@@ -9,7 +10,7 @@ use serde_json::{Value, json};
 use crate::stage::{Broker, ISSUER, Stage, fresh_key};
 
 /// Waits until the broker says that it is ready.
-fn ready(stage: &Stage, broker: &Broker) {
+pub fn ready(stage: &Stage, broker: &Broker) {
     let start = Instant::now();
     loop {
         let done = stage.run(&["health", "--admin-listen", &broker.admin]);
@@ -206,4 +207,33 @@ impl Stage {
         assert_eq!(done.code, 3, "{done:?}");
         done.stderr
     }
+}
+
+#[test]
+fn dev_shows_the_certificates_of_its_keys_if_it_is_told_to() {
+    let mut stage = Stage::empty();
+    for variable in ["SYMBOLON_MASTER_KEY", "SYMBOLON__ISSUER__URL"] {
+        stage.unset(variable);
+    }
+    stage.set("SYMBOLON__ISSUER__X5C", "true");
+    let url = stage.url.clone();
+    let args =
+        ["dev", "--database-url", &url, "--listen", "127.0.0.1:0", "--admin-listen", "127.0.0.1:0", "--data-dir", "d"];
+    let broker = stage.broker(&args);
+    ready(&stage, &broker);
+    let env = std::fs::read_to_string(stage.folder.path().join("d/env")).unwrap();
+    let endpoint = env.lines().find_map(|line| line.strip_prefix("export AWS_ENDPOINT_URL_COGNITO_IDENTITY=http://"));
+    let mut stream = TcpStream::connect(endpoint.unwrap()).unwrap();
+    stream.write_all(b"GET /.well-known/jwks.json HTTP/1.0\r\nhost: localhost\r\n\r\n").unwrap();
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer).unwrap();
+    let jwks: Value = serde_json::from_str(answer.split_once("\r\n\r\n").unwrap().1).unwrap();
+    let shown = jwks["keys"].as_array().unwrap().iter().map(|key| key["x5c"][0].as_str().unwrap());
+    let stored = stage.texts("select public_jwk->'x5c'->>0 from signing_keys order by sign_from is null");
+    assert_eq!(shown.collect::<Vec<_>>(), stored);
+    // Every other command sees it, too.
+    stage.unset("SYMBOLON__ISSUER__X5C");
+    stage.set("SYMBOLON_CONFIG", stage.folder.path().join("d/symbolon.toml").to_str().unwrap());
+    assert!(stage.ok(&["config", "show"]).contains("x5c = true"));
+    broker.stop();
 }

@@ -1,6 +1,7 @@
 //! The command line against a real database: what each command prints, writes and exits with.
 #![expect(clippy::unwrap_used, reason = "helpers of tests are tests")]
 
+mod audiences;
 mod configuration;
 mod keys;
 mod policies;
@@ -8,3 +9,4 @@ mod seed_roles;
 mod seeds;
 mod stage;
 mod tenancy;
+mod trust;

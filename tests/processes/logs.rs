@@ -62,8 +62,10 @@ async fn log_lines_are_json_with_request_ids_and_never_hold_a_secret() {
     failed.is_internal_error();
     proxy.recover();
 
-    let said = broker.stop().await.stderr;
-    let lines: Vec<Value> = said.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    // A line is read some time after the answer that it tells of.
+    let id = failed.header("x-amzn-requestid");
+    broker.until("to log the failure", async || broker.said().contains(id)).await;
+    let lines = broker.log();
     assert!(lines.len() > 40, "{} lines at level trace", lines.len());
     for line in &lines {
         for member in ["timestamp", "level", "target"] {
@@ -80,6 +82,7 @@ async fn log_lines_are_json_with_request_ids_and_never_hold_a_secret() {
     assert_eq!((line["level"].as_str(), line["exception"].as_str()), (Some("ERROR"), Some("InternalErrorException")));
     assert!(line["cause"].as_str().is_some_and(|cause| !cause.is_empty()), "{line}");
 
+    let said = broker.stop().await.stderr;
     let (_, last_part) = token.rsplit_once('.').unwrap();
     for (what, secret) in [
         ("the secret of the access key", SECRET),

@@ -1,5 +1,5 @@
-//! From what a seed asks for to rows: what stands against it, then each tenant, key, login provider, pool, its roles and
-//! each of its maps of principal tags in its transaction.
+//! From what a seed asks for to rows: what stands against it, then each tenant, key, login provider, pool, its roles, its
+//! audiences and each of its maps of principal tags in its transaction.
 
 use sqlx::Connection as _;
 use sqlx::postgres::PgConnection;
@@ -15,11 +15,10 @@ use crate::db::Db;
 use crate::error::{Error, Result};
 use crate::iam::OidcProvider;
 use crate::ids::{AccountId, PoolId};
-use crate::pools::Pool;
-use crate::pools::Settings;
 use crate::pools::principal_tags::TagMap;
 use crate::pools::providers::DEVELOPER;
 use crate::pools::roles::Roles;
+use crate::pools::{Audiences, Pool, Settings};
 use crate::retry;
 use crate::seal::Seal;
 use crate::tenants::{AccessKey, Tenant, access_key};
@@ -110,6 +109,10 @@ pub(super) async fn about(db: &Db, seal: &Seal, limits: &Limits, tenants: &[Want
                 let limit = limits.rules_per_role_mapping;
                 let fate = retry!(db, |conn| { bring_roles(conn, account, &pool.id, roles, limit).await });
                 applied.note(format!("roles of {item}"), fate)?;
+            }
+            if let Some(audiences) = &pool.audiences {
+                let fate = retry!(db, |conn| { bring_audiences(conn, account, &pool.id, audiences).await });
+                applied.note(format!("audiences of {item}"), fate)?;
             }
             for tags in &pool.principal_tags {
                 let fate = retry!(db, |conn| { bring_principal_tags(conn, account, &pool.id, tags).await });
@@ -244,6 +247,25 @@ async fn bring_principal_tags(
     };
     wanted.map.set(conn, &pool, &wanted.provider).await?;
     Ok(fate)
+}
+
+async fn bring_audiences(
+    conn: &mut PgConnection,
+    account: &AccountId,
+    id: &PoolId,
+    wanted: &Audiences,
+) -> Result<Fate> {
+    let pool = brought(conn, account, id).await?;
+    Audiences::change(conn, &pool, |all| {
+        let fate = match () {
+            () if all == wanted => Fate::Left,
+            () if all.as_slice().is_empty() => Fate::Made,
+            () => Fate::Changed,
+        };
+        all.clone_from(wanted);
+        Ok(fate)
+    })
+    .await
 }
 
 /// The pool that was made or changed just before.

@@ -10,7 +10,8 @@
 //! - `[[tenant.openid_connect_provider]]`: `url` and `client_id_list`, both needed; `thumbprint_list`, `tags`.
 //! - `[[tenant.identity_pool]]`: `identity_pool_id` and `identity_pool_name`, both needed;
 //!   `allow_unauthenticated_identities` (false otherwise), `allow_classic_flow`, `developer_provider_name`,
-//!   `supported_login_providers`, `openid_connect_provider_arns`, `saml_provider_arns`, `tags`.
+//!   `supported_login_providers`, `openid_connect_provider_arns`, `saml_provider_arns`, `tags`;
+//!   `audiences`, which are ours: see `symbolon audience`.
 //! - `[[tenant.identity_pool.cognito_identity_provider]]`: `provider_name`, `client_id`, `server_side_token_check`.
 //! - `[tenant.identity_pool.roles]`: `authenticated`, `unauthenticated`, each the ARN of a role.
 //! - `[[tenant.identity_pool.role_mapping]]`: `identity_provider`, `type`, `ambiguous_role_resolution`, all
@@ -23,12 +24,13 @@
 //! the developer provider and the tags left out stay. So do the thumbprints and the tags of an OpenID Connect provider.
 //! Roles and role mappings are one, as for `SetIdentityPoolRoles`: if the pool names either, both are brought to what it
 //! says. Principal tags are brought for each provider that is named, and stay for the others. The providers of both are
-//! those that the pool's own section names, so that a seed is right or wrong by itself.
+//! those that the pool's own section names, so that a seed is right or wrong by itself. Audiences are brought if the pool
+//! names them.
 //!
 //! Everything is checked before anything is written: the file first (`document`; `wanted`, `pool`, `roles`,
-//! `principal_tags`), then against the database (`bring`). Each tenant, key, provider and pool, a pool's roles and each
-//! of its maps of principal tags is one transaction, as for every other writer; a run that failed in the middle is
-//! simply run again.
+//! `principal_tags`), then against the database (`bring`). Each tenant, key, provider and pool, a pool's roles, its
+//! audiences and each of its maps of principal tags is one transaction, as for every other writer; a run that failed in
+//! the middle is simply run again.
 
 mod bring;
 mod document;
@@ -80,6 +82,7 @@ pub const EXAMPLE: &str = r#"Example of a FILE:
   openid_connect_provider_arns = ["arn:aws:iam::111122223333:oidc-provider/idp.example.com"]
   saml_provider_arns = []
   tags = { team = "web" }
+  audiences = ["snowflakecomputing.com"]        # beside the pool's id in `aud` of its users' tokens
 
   [[tenant.identity_pool.cognito_identity_provider]]
   provider_name = "cognito-idp.us-east-1.amazonaws.com/us-east-1_abcdefghi"
@@ -107,8 +110,9 @@ pub const EXAMPLE: &str = r#"Example of a FILE:
 
 Applied again it changes nothing; what it does not name is left alone. Existing pools are changed as UpdateIdentityPool
 would: public providers left out are cleared; allow_classic_flow, developer_provider_name and tags left out stay. Of an
-access key, the policy left out stays. Of an OpenID Connect provider, thumbprint_list and tags left out stay. Roles and role mappings are one: if a pool names either,
-both are brought to what it says. Principal tags are brought for each provider named."#;
+access key, the policy left out stays. Of an OpenID Connect provider, thumbprint_list and tags left out stay. Roles and
+role mappings are one: if a pool names either, both are brought to what it says. Principal tags are brought for each
+provider named, audiences if they are named."#;
 
 /// Options of `symbolon apply`.
 #[derive(Debug, clap::Args)]

@@ -11,9 +11,9 @@ use super::roles;
 use super::wanted::{Context, fits_model, words};
 use crate::config::Config;
 use crate::ids::PoolId;
-use crate::pools::Settings;
 use crate::pools::providers::{Providers, UserPool};
 use crate::pools::roles::Roles;
+use crate::pools::{Audiences, Settings};
 use crate::tags::{self, Tags};
 
 /// A well-formed pool id.
@@ -29,6 +29,8 @@ pub(super) struct WantedPool {
     pub(super) developer_provider: Option<String>,
     providers: Providers,
     tags: Option<Tags>,
+    /// Its extra audiences, if the seed names them.
+    pub(super) audiences: Option<Audiences>,
     /// Its roles and role mappings, if the seed names any of them: both are one then.
     pub(super) roles: Option<Roles>,
     /// The principal tags of the providers that the seed names.
@@ -67,6 +69,9 @@ pub(super) fn read(section: &Section<'_, '_>, context: &Context<'_>, seen: &mut 
         user_pools: section.sections("cognito_identity_provider").iter().map(read_user_pool).collect(),
     };
     let tags = section.text_map("tags");
+    let audiences = section
+        .texts("audiences")
+        .and_then(|list| Audiences::new(list).inspect_err(|why| section.problem("audiences", &why.to_string())).ok());
     let mut wanted = WantedPool {
         line: section.line(),
         // What is missing was told above; the rest is checked nevertheless, under any id.
@@ -77,6 +82,7 @@ pub(super) fn read(section: &Section<'_, '_>, context: &Context<'_>, seen: &mut 
         developer_provider,
         providers,
         tags,
+        audiences,
         roles: None,
         principal_tags: Vec::new(),
     };
