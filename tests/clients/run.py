@@ -28,6 +28,7 @@ MODULES = [
     "openid_connect_providers",
     "public_logins",
     "social_logins",
+    "saml_logins",
     "tenants",
     "auth_errors",
     "protocol",
