@@ -6,8 +6,9 @@ SHELL := /bin/bash
 # sqlx checks queries against .sqlx; `make prepare` makes it anew from a real server.
 export SQLX_OFFLINE ?= true
 CLIENTS := target/clients
+CONSUMERS := target/consumers
 
-.PHONY: help dev test build lint bench prepare release test-faults postgres clients
+.PHONY: help dev test build lint bench prepare release test-faults test-consumers postgres clients consumers
 
 help: ## list the verbs
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## (.*)/\1|\2/' | column -t -s '|'
@@ -35,6 +36,10 @@ lint: ## formatting, lints, documentation, dependencies, offline query data
 test-faults: postgres ## the tests that kill, cut off and drain real processes, alone
 	cargo test --locked --test processes -- crash lost_database drain start
 
+test-consumers: postgres clients consumers ## real consumers take our tokens: Ceph, go-oidc, PyJWT, jose, aws-jwt-verify, HAProxy
+	cargo build --locked
+	$(CLIENTS)/bin/python tests/consumers/run.py
+
 release: build ## an archive of the binary, its licence and documents, with its checksum: target/release/*.tar.gz
 	.ci/make-archive
 
@@ -55,3 +60,9 @@ JAVASCRIPT := $(addprefix tests/clients/js/,package.json package-lock.json .npmr
 
 $(CLIENTS)/installed: tests/clients/requirements.txt $(JAVASCRIPT) .ci/install-clients
 	.ci/install-clients $(CLIENTS)
+
+# Real consumers of tokens, unpacked from Debian's packages and not installed.
+consumers: $(CONSUMERS)/installed
+
+$(CONSUMERS)/installed: .ci/install-consumers
+	.ci/install-consumers $(CONSUMERS)

@@ -22,6 +22,7 @@ use crate::seal::Seal;
 use crate::tenants::AccessKey;
 use crate::tenants::remembered_key::RememberedKey;
 use crate::upstream::Upstream;
+use crate::upstream::sts::Sts;
 
 /// The running broker. Only doors (`cli`, `http`, `aws_query`, `cognito`) see it; rooms take what they need.
 pub struct App {
@@ -37,6 +38,8 @@ pub struct App {
     pub ring: KeyRing,
     /// The login providers of others.
     pub upstream: Upstream,
+    /// The STS that gives credentials, if one is configured.
+    pub sts: Option<Sts>,
     /// Rates.
     pub limits: Limits,
     /// The regions served; none means every well-formed name.
@@ -69,6 +72,7 @@ impl App {
         Ok(Self {
             ring: KeyRing::new(Policy::new(&config, &found.issuer), clock.clone()),
             upstream: Upstream::new(&config.upstream, clock.clone())?,
+            sts: Sts::new(&config.credentials, &config.upstream)?,
             limits: Limits::new(&config.limits),
             regions: config.served_regions(),
             makes_dev_keys: false,

@@ -63,6 +63,9 @@ pub enum Error {
     /// A role that cannot be passed: its ARN is malformed.
     #[error("access to role {0} is forbidden")]
     RoleForbidden(String),
+    /// The role mapping of this provider has no role for the user, and denies.
+    #[error("the role mapping of {0} denies")]
+    RoleMappingDenied(String),
     /// A key of role mappings that names no provider of the pool.
     #[error("{0} is not a role mapping provider")]
     NotAMappingProvider(String),
@@ -72,16 +75,9 @@ pub enum Error {
     /// A provider for which no principal tags were ever set.
     #[error("no principal tags were set for provider {0}")]
     TagMapNotFound(String),
-    /// The caller may not do this to what it names; all three are for the caller.
-    #[error("{caller} may not {operation} {resource}")]
-    NotAllowed {
-        /// The caller's ARN.
-        caller: String,
-        /// The operation.
-        operation: &'static str,
-        /// What was named.
-        resource: String,
-    },
+    /// The caller may not do this to what it names; all of it is for the caller.
+    #[error("{0}")]
+    NotAllowed(Box<NotAllowed>),
     /// The service's own token given as a login to `GetId`.
     #[error("the service's own token was given as a login")]
     OwnTokenAsLogin,
@@ -136,6 +132,30 @@ pub enum Error {
     /// The tenant has an OpenID Connect provider of this URL already.
     #[error("OpenID Connect provider {0} exists already")]
     OidcProviderExists(String),
+    /// No SAML provider of this ARN that the caller may see.
+    #[error("SAML provider {0} not found")]
+    SamlProviderNotFound(String),
+    /// The tenant has a SAML provider of this name already.
+    #[error("SAML provider {0} exists already")]
+    SamlProviderExists(String),
+    /// No role of this name that the caller may see.
+    #[error("role {0} not found")]
+    RoleNotFound(String),
+    /// The tenant has a role of this name already.
+    #[error("role {0} exists already")]
+    RoleExists(String),
+    /// The role's trust policy does not admit the bearer of a token, or there is no such role.
+    #[error("the web identity may not take on the role")]
+    RoleNotAssumable,
+    /// A session of a role for longer than the role's sessions may last.
+    #[error("the session would last longer than the role allows")]
+    SessionTooLong,
+    /// No credentials are given here: none of the backends is configured for it.
+    #[error("no credentials are given here")]
+    NoCredentials,
+    /// A policy document that is none; the text, which names the place, is for the caller.
+    #[error("{0}")]
+    MalformedPolicy(String),
     /// More of something than the tenant may have; the text is for the caller.
     #[error("{0}")]
     LimitExceeded(String),
@@ -193,6 +213,31 @@ pub fn database_text(error: &sqlx::Error) -> String {
     }
 }
 
+/// Who may not do what to what. `Display` is AWS's text
+/// (<https://docs.aws.amazon.com/IAM/latest/UserGuide/troubleshoot_access-denied.html>).
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("User: {caller} is not authorized to perform: {action} on resource: {resource} {}", self.reason())]
+pub struct NotAllowed {
+    /// The caller's ARN.
+    pub caller: String,
+    /// The service and the operation: `cognito-identity:ListIdentities`.
+    pub action: String,
+    /// What was named.
+    pub resource: String,
+    /// Whether a statement denies it, or none allows it.
+    pub explicit: bool,
+}
+
+impl NotAllowed {
+    fn reason(&self) -> String {
+        if self.explicit {
+            "with an explicit deny".to_owned()
+        } else {
+            format!("because no identity-based policy allows the {} action", self.action)
+        }
+    }
+}
+
 /// Why a login token is refused: what its bearer may know.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum InvalidLogin {
@@ -228,9 +273,21 @@ pub enum InvalidLogin {
     /// The server-side check is asked for, and cannot be done.
     #[error("the server-side token check is not configured")]
     CheckNotConfigured,
+    /// Not an access token as its provider makes them.
+    #[error("not an access token of its provider")]
+    NotAccessToken,
+    /// The provider, asked about it, refuses it: expired, revoked, or never its own.
+    #[error("refused by its provider")]
+    NotHonoured,
     /// Not one of this service's own tokens, where only those are taken.
     #[error("not one of this service's tokens")]
     NotOwnToken,
+    /// A SAML response that breaks a rule; the text says which.
+    #[error("SAML response: {0}")]
+    Saml(&'static str),
+    /// A SAML assertion that the operation has taken before.
+    #[error("the assertion was taken before")]
+    Replayed,
     /// A claim that is mapped to a principal tag does not fit one.
     #[error("the claim {0} does not fit a principal tag")]
     UnfitTagClaim(String),

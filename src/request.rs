@@ -38,3 +38,7 @@ impl Default for ClientAddress {
         Self(IpAddr::from([0, 0, 0, 0]))
     }
 }
+
+/// Whether a request came over TLS. The broker itself speaks none: a trusted proxy has to say so in `X-Forwarded-Proto`.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Secure(pub bool);

@@ -149,6 +149,16 @@ impl Seal {
         self.key(&id).ok()?.derive(purpose).ok()?.open(context, blob)
     }
 
+    /// A secret that belongs to a token made by [`Seal::seal_token`]: whoever can open tokens can find it again from the
+    /// token alone, and nobody else can.
+    ///
+    /// # Errors
+    /// [`Error::Sealed`] if the token's key is not in the ring.
+    pub fn secret_of_token(&self, purpose: &str, blob: &[u8]) -> Result<Zeroizing<[u8; KEY_LEN]>> {
+        let id = Self::key_id_of(blob).ok_or_else(|| Error::internal("a sealed token has an unknown format"))?;
+        self.key(&id)?.expand(&[purpose.as_bytes(), digest(&SHA256, blob).as_ref()])
+    }
+
     fn key(&self, id: &str) -> Result<&MasterKey> {
         self.keys.iter().find(|key| hex::encode(key.id) == id).ok_or_else(|| Error::Sealed(id.to_owned()))
     }
@@ -177,12 +187,18 @@ impl MasterKey {
 
     /// The key for one purpose. It keeps its master key's id, so that a token finds its key again.
     fn derive(&self, purpose: &str) -> Result<Self> {
+        let bytes = self.expand(&[purpose.as_bytes()])?;
+        Self::with_id(self.id, bytes.as_ref()).ok_or_else(|| Error::internal("key derivation failed"))
+    }
+
+    /// HKDF-Expand (RFC 5869 section 2.3).
+    fn expand(&self, info: &[&[u8]]) -> Result<Zeroizing<[u8; KEY_LEN]>> {
         let mut bytes = Zeroizing::new([0; KEY_LEN]);
         self.derivation
-            .expand(&[purpose.as_bytes()], DerivedLen)
+            .expand(info, DerivedLen)
             .and_then(|okm| okm.fill(bytes.as_mut()))
             .map_err(|_| Error::internal("key derivation failed"))?;
-        Self::with_id(self.id, bytes.as_ref()).ok_or_else(|| Error::internal("key derivation failed"))
+        Ok(bytes)
     }
 
     fn seal(&self, place: &[u8], plaintext: &[u8]) -> Result<Vec<u8>> {
@@ -311,6 +327,17 @@ mod tests {
         assert!(rotated.open_token("session", b"context", &token).is_none());
         assert!(rotated.open_token("page", b"other", &token).is_none());
         assert!(ring(&[2]).open_token("page", b"context", &token).is_none());
+    }
+
+    #[test]
+    fn the_secret_of_a_token_is_found_again_from_the_token_alone() {
+        let token = ring(&[1]).seal_token("session", b"id", b"x").unwrap();
+        let secret = ring(&[1]).secret_of_token("session secret", &token).unwrap();
+        assert_eq!(ring(&[2, 1]).secret_of_token("session secret", &token).unwrap(), secret);
+        assert_ne!(ring(&[1]).secret_of_token("session", &token).unwrap(), secret);
+        let other = ring(&[1]).seal_token("session", b"id", b"x").unwrap();
+        assert_ne!(ring(&[1]).secret_of_token("session secret", &other).unwrap(), secret);
+        assert!(matches!(ring(&[2]).secret_of_token("session secret", &token), Err(Error::Sealed(_))));
     }
 
     #[test]

@@ -12,10 +12,10 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
         &["app", "http", "aws_query", "cognito", "iam", "identities", "keys", "pools", "tenants", "tokens", "upstream"],
     ),
     ("http", &["app", "aws_query", "cognito", "keys"]),
-    ("aws_query", &["app", "cognito", "iam", "tenants"]),
+    ("aws_query", &["app", "cognito", "iam", "tenants", "tokens"]),
     ("cognito", &["app", "iam", "identities", "keys", "pools", "tenants", "tokens", "upstream"]),
     ("app", &["iam", "identities", "keys", "pools", "tenants", "tokens", "upstream"]),
-    ("tokens", &["identities", "keys", "pools", "upstream"]),
+    ("tokens", &["iam", "identities", "keys", "pools", "tenants", "upstream"]),
     ("identities", &["pools", "upstream"]),
     ("upstream", &["iam", "pools"]),
     ("iam", &["tenants"]),
@@ -35,11 +35,13 @@ const GROUND: &[&str] = &[
     "installation",
     "json",
     "limits",
+    "policy",
     "request",
     "seal",
     "sigv4",
     "tags",
     "telemetry",
+    "xml",
 ];
 
 /// Macros live at the root of the crate; this is the module that each belongs to.

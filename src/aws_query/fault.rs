@@ -1,4 +1,4 @@
-//! From what went wrong to the codes of AWS Query services, and of IAM among them: one table
+//! From what went wrong to the codes of AWS Query services, IAM and STS: one table
 //! (<https://docs.aws.amazon.com/IAM/latest/APIReference/CommonErrors.html>, and the errors of each operation).
 
 use axum::http::StatusCode;
@@ -6,7 +6,7 @@ use axum::http::StatusCode;
 use super::form::Malformed;
 use crate::cognito::fault::{Fault, text};
 use crate::cognito::validate::{self, Violation};
-use crate::error::Error;
+use crate::error::{Error, InvalidLogin};
 use crate::sigv4::Refusal;
 
 /// The fault of an error.
@@ -20,6 +20,41 @@ pub fn of(error: Error) -> Fault {
         Error::OidcProviderExists(url) => {
             with(StatusCode::CONFLICT, "EntityAlreadyExists", format!("Provider with url {url} already exists."))
         }
+        Error::SamlProviderNotFound(arn) => {
+            with(StatusCode::NOT_FOUND, "NoSuchEntity", format!("Manifest not found for arn {arn}"))
+        }
+        Error::SamlProviderExists(name) => {
+            with(StatusCode::CONFLICT, "EntityAlreadyExists", format!("Provider with name {name} already exists."))
+        }
+        Error::RoleNotFound(name) => {
+            with(StatusCode::NOT_FOUND, "NoSuchEntity", format!("The role with name {name} cannot be found."))
+        }
+        Error::RoleExists(name) => {
+            with(StatusCode::CONFLICT, "EntityAlreadyExists", format!("Role with name {name} already exists."))
+        }
+        Error::MalformedPolicy(why) => Fault::new("MalformedPolicyDocument", why),
+        Error::NotAllowed(why) => with(StatusCode::FORBIDDEN, "AccessDenied", why.to_string()),
+        Error::RoleNotAssumable => with(
+            StatusCode::FORBIDDEN,
+            "AccessDenied",
+            "Not authorized to perform sts:AssumeRoleWithWebIdentity".into(),
+        ),
+        Error::NoCredentials => with(
+            StatusCode::FORBIDDEN,
+            "AccessDenied",
+            "This STS gives no credentials: its operator has not set credentials.builtin.".into(),
+        ),
+        Error::SessionTooLong => Fault::new(
+            "ValidationError",
+            "The requested DurationSeconds exceeds the MaxSessionDuration set for this role.",
+        ),
+        Error::InvalidLogin(InvalidLogin::Expired { .. }) => {
+            Fault::new("ExpiredTokenException", "Token expired: current time is past the token's expiration")
+        }
+        Error::InvalidLogin(_) => Fault::new(
+            "InvalidIdentityToken",
+            "Couldn't verify the web identity token: it must be one of this installation's own OpenID tokens.",
+        ),
         Error::InvalidParameter(message) => Fault::new("InvalidInput", message),
         Error::BadPageToken => Fault::new("InvalidInput", "Invalid Marker."),
         Error::LimitExceeded(message) => with(StatusCode::CONFLICT, "LimitExceeded", message),

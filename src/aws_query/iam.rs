@@ -10,18 +10,12 @@ use crate::app::App;
 use crate::cognito::caller::Caller;
 use crate::cognito::wire;
 use crate::error::{Error, Result};
-use crate::iam::{OidcProvider, provider_url};
+use crate::iam::{OidcProvider, provider_url, tagging};
 use crate::retry;
 use crate::tags::Tags;
 
-/// The version of the API.
-pub const VERSION: &str = "2010-05-08";
-
-/// The namespace of its answers.
-pub const NAMESPACE: &str = "https://iam.amazonaws.com/doc/2010-05-08/";
-
 /// How many tags a page has, unless told.
-const PAGE: i64 = 100;
+pub(super) const PAGE: i64 = 100;
 
 /// A tag, as the wire has it.
 #[derive(Debug, Deserialize, Serialize)]
@@ -32,7 +26,7 @@ pub struct Tag {
 }
 
 /// The tags of a request.
-fn tags(given: Vec<Tag>) -> Result<Tags> {
+pub(super) fn tags(given: Vec<Tag>) -> Result<Tags> {
     let mut keys = HashSet::new();
     if !given.iter().all(|tag| keys.insert(tag.key.to_lowercase())) {
         let text = "Duplicate tag keys found. Please note that Tag keys are case insensitive.";
@@ -42,7 +36,7 @@ fn tags(given: Vec<Tag>) -> Result<Tags> {
 }
 
 /// Tags for an answer, by key.
-fn shown(tags: Tags) -> Vec<Tag> {
+pub(super) fn shown(tags: Tags) -> Vec<Tag> {
     tags.into_iter().map(|(key, value)| Tag { key, value }).collect()
 }
 
@@ -161,7 +155,7 @@ pub async fn get(app: &App, caller: Caller, input: ProviderInput) -> Result<Prov
 }
 
 /// A time in ISO 8601, in whole seconds.
-fn timestamp(at: OffsetDateTime) -> Result<String> {
+pub(super) fn timestamp(at: OffsetDateTime) -> Result<String> {
     let at = at.to_offset(time::UtcOffset::UTC).replace_nanosecond(0).map_err(Error::internal)?;
     at.format(&Rfc3339).map_err(Error::internal)
 }
@@ -260,7 +254,7 @@ pub struct TagInput {
 pub async fn tag(app: &App, caller: Caller, input: TagInput) -> Result<()> {
     let given = tags(input.tags)?;
     changed(app, &caller, &input.arn, |provider| {
-        provider.set_tags(&given);
+        tagging::set(&mut provider.tags, &given);
         Ok(())
     })
     .await
@@ -278,7 +272,7 @@ pub struct UntagInput {
 /// `UntagOpenIDConnectProvider`
 pub async fn untag(app: &App, caller: Caller, input: UntagInput) -> Result<()> {
     changed(app, &caller, &input.arn, |provider| {
-        provider.remove_tags(&input.keys);
+        tagging::remove(&mut provider.tags, &input.keys);
         Ok(())
     })
     .await

@@ -1,13 +1,14 @@
-//! What each operation of IAM takes that is served here: names and limits of the service's published model (API version
-//! 2010-05-08), in the vocabulary of [`model`](crate::cognito::model).
+//! What each operation of IAM and STS takes that is served here: names and limits of the services' published models (API
+//! versions 2010-05-08 and 2011-06-15), in the vocabulary of [`model`](crate::cognito::model).
 
-use crate::cognito::model::{Bounds, Member, Shape};
+use crate::cognito::model::{Bounds, Member, Pattern, Shape};
+use crate::iam::saml_provider;
 
 macro_rules! operations {
-    ($($operation:literal => $input:ident,)*) => {
-        /// The name and the input of `operation`, or nothing if it is not served.
+    ($(#[$doc:meta])* $name:ident: $($operation:literal => $input:ident,)*) => {
+        $(#[$doc])*
         #[must_use]
-        pub fn operation(name: &str) -> Option<(&'static str, &'static Shape)> {
+        pub fn $name(name: &str) -> Option<(&'static str, &'static Shape)> {
             match name {
                 $($operation => Some(($operation, &$input)),)*
                 _ => None,
@@ -17,6 +18,8 @@ macro_rules! operations {
 }
 
 operations! {
+    /// The name and the input of an operation of IAM, or nothing if it is not served.
+    iam_operation:
     "AddClientIDToOpenIDConnectProvider" => CLIENT_OF_PROVIDER,
     "CreateOpenIDConnectProvider" => CREATE,
     "DeleteOpenIDConnectProvider" => PROVIDER,
@@ -27,6 +30,36 @@ operations! {
     "TagOpenIDConnectProvider" => TAG,
     "UntagOpenIDConnectProvider" => UNTAG,
     "UpdateOpenIDConnectProviderThumbprint" => UPDATE_THUMBPRINT,
+
+    "CreateSAMLProvider" => CREATE_SAML,
+    "DeleteSAMLProvider" => SAML_PROVIDER,
+    "GetSAMLProvider" => SAML_PROVIDER,
+    "ListSAMLProviderTags" => LIST_SAML_TAGS,
+    "ListSAMLProviders" => NOTHING,
+    "TagSAMLProvider" => TAG_SAML,
+    "UntagSAMLProvider" => UNTAG_SAML,
+    "UpdateSAMLProvider" => UPDATE_SAML,
+
+    "CreateRole" => CREATE_ROLE,
+    "DeleteRole" => ROLE,
+    "GetRole" => ROLE,
+    "ListAttachedRolePolicies" => OF_ROLE,
+    "ListInstanceProfilesForRole" => OF_ROLE,
+    "ListRolePolicies" => OF_ROLE,
+    "ListRoleTags" => OF_ROLE,
+    "ListRoles" => LIST_ROLES,
+    "TagRole" => TAG_ROLE,
+    "UntagRole" => UNTAG_ROLE,
+    "UpdateAssumeRolePolicy" => UPDATE_TRUST_POLICY,
+    "UpdateRole" => UPDATE_ROLE,
+    "UpdateRoleDescription" => UPDATE_ROLE_DESCRIPTION,
+}
+
+operations! {
+    /// The name and the input of an operation of STS, or nothing if it is not served.
+    sts_operation:
+    "AssumeRoleWithWebIdentity" => ASSUME_ROLE,
+    "GetCallerIdentity" => NOTHING,
 }
 
 static CREATE: Shape = Shape::structure(
@@ -42,7 +75,7 @@ static CREATE: Shape = Shape::structure(
 static PROVIDER: Shape =
     Shape::structure("OpenIDConnectProviderRequest", &[Member::required("OpenIDConnectProviderArn", &ARN)]);
 
-static NOTHING: Shape = Shape::structure("ListOpenIDConnectProvidersRequest", &[]);
+static NOTHING: Shape = Shape::structure("Request", &[]);
 
 static CLIENT_OF_PROVIDER: Shape = Shape::structure(
     "ClientIDOfOpenIDConnectProviderRequest",
@@ -73,6 +106,129 @@ static LIST_TAGS: Shape = Shape::structure(
     ],
 );
 
+static CREATE_ROLE: Shape = Shape::structure(
+    "CreateRoleRequest",
+    &[
+        Member::optional("Path", &PATH),
+        Member::required("RoleName", &ROLE_NAME),
+        Member::required("AssumeRolePolicyDocument", &POLICY_DOCUMENT),
+        Member::optional("Description", &ROLE_DESCRIPTION),
+        Member::optional("MaxSessionDuration", &MAX_SESSION_DURATION),
+        Member::optional("PermissionsBoundary", &ARN),
+        Member::optional("Tags", &TAG_LIST),
+    ],
+);
+
+static ROLE: Shape = Shape::structure("RoleRequest", &[Member::required("RoleName", &ROLE_NAME)]);
+
+static OF_ROLE: Shape = Shape::structure(
+    "OfRoleRequest",
+    &[
+        Member::required("RoleName", &ROLE_NAME),
+        Member::optional("Marker", &MARKER),
+        Member::optional("MaxItems", &MAX_ITEMS),
+    ],
+);
+
+static LIST_ROLES: Shape = Shape::structure(
+    "ListRolesRequest",
+    &[
+        Member::optional("PathPrefix", &PATH_PREFIX),
+        Member::optional("Marker", &MARKER),
+        Member::optional("MaxItems", &MAX_ITEMS),
+    ],
+);
+
+static TAG_ROLE: Shape = Shape::structure(
+    "TagRoleRequest",
+    &[Member::required("RoleName", &ROLE_NAME), Member::required("Tags", &TAG_LIST)],
+);
+
+static UNTAG_ROLE: Shape = Shape::structure(
+    "UntagRoleRequest",
+    &[Member::required("RoleName", &ROLE_NAME), Member::required("TagKeys", &TAG_KEY_LIST)],
+);
+
+static UPDATE_TRUST_POLICY: Shape = Shape::structure(
+    "UpdateAssumeRolePolicyRequest",
+    &[Member::required("RoleName", &ROLE_NAME), Member::required("PolicyDocument", &POLICY_DOCUMENT)],
+);
+
+static UPDATE_ROLE: Shape = Shape::structure(
+    "UpdateRoleRequest",
+    &[
+        Member::required("RoleName", &ROLE_NAME),
+        Member::optional("Description", &ROLE_DESCRIPTION),
+        Member::optional("MaxSessionDuration", &MAX_SESSION_DURATION),
+    ],
+);
+
+static UPDATE_ROLE_DESCRIPTION: Shape = Shape::structure(
+    "UpdateRoleDescriptionRequest",
+    &[Member::required("RoleName", &ROLE_NAME), Member::required("Description", &ROLE_DESCRIPTION)],
+);
+
+static ASSUME_ROLE: Shape = Shape::structure(
+    "AssumeRoleWithWebIdentityRequest",
+    &[
+        Member::required("RoleArn", &ARN),
+        Member::required("RoleSessionName", &SESSION_NAME),
+        Member::required("WebIdentityToken", &WEB_IDENTITY_TOKEN),
+        Member::optional("ProviderId", &PROVIDER_ID),
+        Member::optional("Policy", &SESSION_POLICY),
+        Member::optional("DurationSeconds", &DURATION_SECONDS),
+    ],
+);
+
+static CREATE_SAML: Shape = Shape::structure(
+    "CreateSAMLProviderRequest",
+    &[
+        Member::required("SAMLMetadataDocument", &SAML_METADATA),
+        Member::required("Name", &SAML_NAME),
+        Member::optional("Tags", &TAG_LIST),
+        Member::optional("AssertionEncryptionMode", &SAML_ENCRYPTION),
+        Member::optional("AddPrivateKey", &SAML_PRIVATE_KEY),
+    ],
+);
+
+static UPDATE_SAML: Shape = Shape::structure(
+    "UpdateSAMLProviderRequest",
+    &[
+        Member::optional("SAMLMetadataDocument", &SAML_METADATA),
+        Member::required("SAMLProviderArn", &ARN),
+        Member::optional("AssertionEncryptionMode", &SAML_ENCRYPTION),
+        Member::optional("AddPrivateKey", &SAML_PRIVATE_KEY),
+        Member::optional("RemovePrivateKey", &SAML_PRIVATE_KEY_ID),
+    ],
+);
+
+static SAML_PROVIDER: Shape = Shape::structure("SAMLProviderRequest", &[Member::required("SAMLProviderArn", &ARN)]);
+
+static TAG_SAML: Shape = Shape::structure(
+    "TagSAMLProviderRequest",
+    &[Member::required("SAMLProviderArn", &ARN), Member::required("Tags", &TAG_LIST)],
+);
+
+static UNTAG_SAML: Shape = Shape::structure(
+    "UntagSAMLProviderRequest",
+    &[Member::required("SAMLProviderArn", &ARN), Member::required("TagKeys", &TAG_KEY_LIST)],
+);
+
+static LIST_SAML_TAGS: Shape = Shape::structure(
+    "ListSAMLProviderTagsRequest",
+    &[
+        Member::required("SAMLProviderArn", &ARN),
+        Member::optional("Marker", &MARKER),
+        Member::optional("MaxItems", &MAX_ITEMS),
+    ],
+);
+
+static SAML_METADATA: Shape = Shape::text("SAMLMetadataDocumentType", 1000, 10_000_000);
+static SAML_NAME: Shape = Shape::patterned("SAMLProviderNameType", 1, 128, &SAML_NAME_PATTERN);
+static SAML_NAME_PATTERN: Pattern = Pattern { text: "[\\w._-]+", matches: saml_provider::is_name };
+static SAML_ENCRYPTION: Shape = Shape::one_of("assertionEncryptionModeType", &["Required", "Allowed"]);
+static SAML_PRIVATE_KEY: Shape = Shape::secret("privateKeyType", 1, 16384);
+static SAML_PRIVATE_KEY_ID: Shape = Shape::text("privateKeyIdType", 22, 64);
 static URL: Shape = Shape::text("OpenIDConnectProviderUrlType", 1, 255);
 static ARN: Shape = Shape::text("arnType", 20, 2048);
 static CLIENT_ID: Shape = Shape::text("clientIDType", 1, 255);
@@ -88,3 +244,33 @@ static A_TAG: Shape =
 // Their characters are checked by `crate::tags`.
 static TAG_KEY: Shape = Shape::text("tagKeyType", 1, 128);
 static TAG_VALUE: Shape = Shape::text("tagValueType", 0, 256);
+
+static PATH: Shape = Shape::patterned("pathType", 1, 512, &PATH_PATTERN);
+static PATH_PATTERN: Pattern = Pattern {
+    text: r"(\u002F)|(\u002F[\u0021-\u007E]+\u002F)",
+    matches: |text| {
+        let inner = text.strip_prefix('/').and_then(|rest| rest.strip_suffix('/'));
+        text == "/" || inner.is_some_and(|inner| !inner.is_empty() && inner.bytes().all(|b| b.is_ascii_graphic()))
+    },
+};
+static PATH_PREFIX: Shape = Shape::patterned("pathPrefixType", 1, 512, &PATH_PREFIX_PATTERN);
+static PATH_PREFIX_PATTERN: Pattern = Pattern {
+    text: r"\u002F[\u0021-\u007F]*",
+    matches: |text| text.strip_prefix('/').is_some_and(|rest| rest.bytes().all(|byte| (0x21..=0x7f).contains(&byte))),
+};
+static ROLE_NAME: Shape = Shape::patterned("roleNameType", 1, 64, &NAME_PATTERN);
+static NAME_PATTERN: Pattern = Pattern {
+    text: r"[\w+=,.@-]+",
+    matches: |text| {
+        !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"_+=,.@-".contains(&byte))
+    },
+};
+static POLICY_DOCUMENT: Shape = Shape::text("policyDocumentType", 1, 131_072);
+static ROLE_DESCRIPTION: Shape = Shape::text("roleDescriptionType", 0, 1000);
+static MAX_SESSION_DURATION: Shape = Shape::integer("roleMaxSessionDurationType", 3_600, 43_200);
+static SESSION_NAME: Shape = Shape::patterned("roleSessionNameType", 2, 64, &SESSION_NAME_PATTERN);
+static SESSION_NAME_PATTERN: Pattern = Pattern { text: r"[\w+=,.@-]*", ..NAME_PATTERN };
+static WEB_IDENTITY_TOKEN: Shape = Shape::secret("clientTokenType", 4, 20_000);
+static PROVIDER_ID: Shape = Shape::text("urlType", 4, 2048);
+static SESSION_POLICY: Shape = Shape::text("unrestrictedSessionPolicyDocumentType", 1, 2048);
+static DURATION_SECONDS: Shape = Shape::integer("roleDurationSecondsType", 900, 43_200);

@@ -17,12 +17,13 @@ use crate::db::Db;
 use crate::error::Error;
 use crate::http::listener::{self, Patience};
 use crate::http::{self, admin};
+use crate::identities::taken;
 use crate::installation::{self, Installation, SealState};
 use crate::pools::sweep;
 use crate::seal::Seal;
 use crate::telemetry;
 
-/// How often access-key uses are written, idle rates dropped, master keys compared and deleted pools swept.
+/// How often access-key uses are written, idle rates dropped, master keys compared, and deleted pools and expired assertions swept.
 const HOUSEKEEPING: Duration = Duration::from_secs(30);
 
 /// How long one round of that may take.
@@ -218,6 +219,7 @@ async fn keep_house(app: &App, ending: CancellationToken, upkeep: impl Fn()) {
                 // A call that asks issuers may come to write so much later.
                 let busy = app.config.server.handler_timeout + app.config.upstream.fetch_timeout;
                 sweep::sweep(&mut conn, app.config.keys.sign_fence + busy).await?;
+                taken::sweep(&mut conn).await?;
             }
             Ok(())
         };

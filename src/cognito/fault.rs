@@ -74,6 +74,7 @@ impl Fault {
             "InvalidSignatureException" | "SignatureDoesNotMatch" => "invalid_signature",
             "UnrecognizedClientException" | "InvalidClientTokenId" => "unknown_access_key",
             "ExpiredTokenException" | "ExpiredToken" => "expired_session",
+            "InvalidIdentityToken" => "invalid_web_identity",
             "TooManyRequestsException" | "Throttling" => "rate",
             "DeveloperUserAlreadyRegisteredException" => "registered_elsewhere",
             _ => return None,
@@ -125,6 +126,10 @@ impl From<Error> for Fault {
                 Self::new(INVALID, "Basic (classic) flow is not supported with RoleMappings, please use enhanced flow.")
             }
             Error::RoleForbidden(role) => Self::new(NOT_AUTHORIZED, format!("Access to Role '{role}' is forbidden.")),
+            Error::RoleMappingDenied(provider) => Self::new(
+                NOT_AUTHORIZED,
+                format!("The ambiguous role mapping rules for: {provider} denied this request."),
+            ),
             Error::NotAMappingProvider(key) => Self::new(
                 INVALID,
                 format!("({key}) is not a valid RoleMapping ProviderName or is not a configured provider."),
@@ -135,13 +140,7 @@ impl From<Error> for Fault {
             Error::TagMapNotFound(name) => {
                 Self::new(NOT_FOUND, format!("No principal tag attribute map was set for identity provider '{name}'."))
             }
-            Error::NotAllowed { caller, operation, resource } => Self::new(
-                "AccessDeniedException",
-                format!(
-                    "User: {caller} is not authorized to perform: cognito-identity:{operation} on resource: {resource} \
-                     because no identity-based policy allows the cognito-identity:{operation} action"
-                ),
-            ),
+            Error::NotAllowed(why) => Self::new("AccessDeniedException", why.to_string()),
             error @ Error::Upstream(_) => Self {
                 cause: Some(error),
                 ..Self::new("ExternalServiceException", "A login provider could not be asked. Try again.")
@@ -188,6 +187,14 @@ impl From<Error> for Fault {
             // IAM's business: no operation of this API asks for one.
             | Error::OidcProviderNotFound(_)
             | Error::OidcProviderExists(_)
+            | Error::SamlProviderNotFound(_)
+            | Error::SamlProviderExists(_)
+            | Error::RoleNotFound(_)
+            | Error::RoleExists(_)
+            | Error::RoleNotAssumable
+            | Error::SessionTooLong
+            | Error::NoCredentials
+            | Error::MalformedPolicy(_)
             | Error::Sealed(_)
             | Error::CannotSign(_)
             | Error::IssuerChanged(_)
@@ -235,7 +242,14 @@ fn login_text(why: &InvalidLogin) -> String {
             " The provider asks for ServerSideTokenCheck, and upstream.token_introspection is not configured."
                 .to_owned()
         }
+        InvalidLogin::NotAccessToken => " Not an access token of this provider.".to_owned(),
+        // As it was seen where the provider's reason is not passed on.
+        InvalidLogin::NotHonoured => String::new(),
         InvalidLogin::NotOwnToken => " Not a Cognito token.".to_owned(),
+        InvalidLogin::Saml(why) => format!(" {why}"),
+        InvalidLogin::Replayed => {
+            " This SAML assertion was taken by the operation before; sign in at the provider again.".to_owned()
+        }
         InvalidLogin::UnfitTagClaim(claim) => format!(" The claim '{claim}' does not fit a principal tag."),
     }
 }

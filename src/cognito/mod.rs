@@ -1,6 +1,8 @@
 //! The Amazon Cognito Identity API over AWS JSON 1.1: `POST /` with `X-Amz-Target`, and the table of its operations.
 
+mod authorize;
 pub mod caller;
+mod credentials;
 mod developer;
 pub mod door;
 pub mod fault;
@@ -34,6 +36,7 @@ use serde_json::Value;
 
 use self::caller::{Caller, Visitor};
 use self::fault::Fault;
+use self::model::Shape;
 use crate::app::App;
 use crate::error::{Error, Result};
 use crate::request::{ClientAddress, RequestId};
@@ -119,7 +122,7 @@ async fn dispatch(call: &Call<'_>) -> Result<Vec<u8>, Fault> {
         "UnlinkIdentity" => public(call, identities::unlink).await,
 
         "GetOpenIdToken" => public(call, tokens::get_open_id_token).await,
-        "GetCredentialsForIdentity" => public(call, tokens::get_credentials).await,
+        "GetCredentialsForIdentity" => public(call, credentials::get).await,
 
         "GetOpenIdTokenForDeveloperIdentity" => signed(call, developer::get_open_id_token).await,
         "LookupDeveloperIdentity" => signed(call, developer::lookup).await,
@@ -140,9 +143,12 @@ where
 {
     origin::check(call.app, &call.parts.headers)?;
     let rules = Rules { services: &[Service::COGNITO_IDENTITY], regions: call.app.regions.as_deref() };
-    let caller = call.in_time(Duration::ZERO, caller::authenticate(call.app, call.parts, call.body, &rules)).await?;
-    call.app.limits.admit_operation(&caller.account_id, call.operation)?;
-    let (input, fetching) = input(call)?;
+    let verified = call.in_time(Duration::ZERO, caller::authenticate(call.app, call.parts, call.body, &rules)).await?;
+    call.app.limits.admit_operation(&verified.account_id, call.operation)?;
+    let (shape, body) = read(call)?;
+    let authorized = authorize::caller(call.app, verified, call.operation, &body);
+    let caller = call.in_time(Duration::ZERO, authorized).await?;
+    let (input, fetching) = input(call, shape, body)?;
     serialize(&call.in_time(fetching, function(call.app, caller, input)).await?)
 }
 
@@ -153,7 +159,8 @@ where
     O: Serialize,
     F: Future<Output = Result<O>>,
 {
-    let (input, fetching) = input(call)?;
+    let (shape, body) = read(call)?;
+    let (input, fetching) = input(call, shape, body)?;
     let visitor = Visitor { address: call.address };
     serialize(&call.in_time(fetching, function(call.app, visitor, input)).await?)
 }
@@ -168,22 +175,31 @@ impl Call<'_> {
         }
     }
 
-    /// The time for asking issuers, if there are logins that only they can vouch for.
+    /// The time for asking issuers, if there are logins that only they can vouch for; and an STS, for credentials.
     fn fetching(&self, body: &Value) -> Duration {
+        let sts = match self.operation {
+            "GetCredentialsForIdentity" if self.app.sts.is_some() => self.app.config.credentials.timeout,
+            _ => Duration::ZERO,
+        };
         // A backend vouches for its own user itself.
         let vouched = usize::from(self.operation == "GetOpenIdTokenForDeveloperIdentity");
         let logins = body.get("Logins").and_then(Value::as_object).map_or(0, serde_json::Map::len);
-        if logins > vouched { self.app.config.upstream.fetch_timeout } else { Duration::ZERO }
+        sts + if logins > vouched { self.app.config.upstream.fetch_timeout } else { Duration::ZERO }
     }
 }
 
-/// The body as the operation's input: first its types, then every constraint of the model. And how long issuers may
-/// have to be asked about it.
-fn input<I: DeserializeOwned>(call: &Call<'_>) -> Result<(I, Duration), Fault> {
+/// The body, every member of its shape being of the right type.
+fn read(call: &Call<'_>) -> Result<(&'static Shape, Value), Fault> {
     let shape = shapes::input_of(call.operation).ok_or_else(Fault::unknown_operation)?;
     let mut body = json::read(call.body)?;
     types::check_types(shape, &body)?;
     types::normalize(shape, &mut body);
+    Ok((shape, body))
+}
+
+/// The body as the operation's input, held against every constraint of the model. And how long issuers may have to be
+/// asked about it.
+fn input<I: DeserializeOwned>(call: &Call<'_>, shape: &Shape, body: Value) -> Result<(I, Duration), Fault> {
     let violations = validate::violations(shape, &body);
     if !violations.is_empty() {
         return Err(violations.into());

@@ -88,7 +88,7 @@ async fn change(app: &App, caller: &Caller, id: &str, change: impl Fn(&mut Tags)
 /// Terraform does that was told not to ask for it. On AWS it is IAM that meets whatever else was given, and knows no
 /// policy for it (aws/aws-sdk-ruby#2173).
 fn pool_id<'a>(caller: &Caller, operation: &'static str, arn: &'a str) -> Result<&'a str> {
-    let denied = || Error::NotAllowed { caller: caller.arn(), operation, resource: arn.to_owned() };
+    let denied = || caller.not_allowed(format!("cognito-identity:{operation}"), arn);
     let parts: Vec<&str> = arn.splitn(6, ':').collect();
     let ["arn", partition @ ("aws" | "aws-cn" | "aws-us-gov"), "cognito-identity", region, account, resource] =
         parts[..]

@@ -1,5 +1,4 @@
-//! GetOpenIdToken and GetCredentialsForIdentity: an identity is used by whoever proves one of its logins, or, if it is
-//! a guest, by whoever knows its id.
+//! GetOpenIdToken: an identity is used by whoever proves one of its logins, or, if it is a guest, by whoever knows its id.
 
 use serde::{Deserialize, Serialize};
 use std::time::Duration;
@@ -7,6 +6,7 @@ use std::time::Duration;
 use super::caller::Visitor;
 use super::logins::{self, Logins};
 use crate::app::App;
+use crate::cache::Moment;
 use crate::error::{Error, Result};
 use crate::identities::identity::State;
 use crate::identities::sign_in::{Claim, sign_in};
@@ -17,11 +17,12 @@ use crate::retry;
 use crate::tokens::openid_token::{Grant, Vouched, check_length, mint};
 use crate::tokens::own_token;
 use crate::tokens::principal_tags::{self, PrincipalTags};
+use crate::tokens::web_identity::WebIdentity;
 use crate::upstream::VerifiedLogin;
 
 /// How long a token of the classic flow lives: ten minutes
 /// (<https://docs.aws.amazon.com/cognitoidentity/latest/APIReference/API_GetOpenIdToken.html>).
-const LIFETIME: Duration = Duration::from_mins(10);
+pub(super) const LIFETIME: Duration = Duration::from_mins(10);
 
 /// `GetOpenIdToken`'s input.
 #[derive(Debug, Deserialize)]
@@ -72,41 +73,15 @@ pub async fn get_open_id_token(app: &App, visitor: Visitor, input: TokenInput) -
     Ok(TokenOutput { identity_id: identity.to_string(), token })
 }
 
-/// `GetCredentialsForIdentity`'s input.
-#[derive(Debug, Deserialize)]
-#[serde(rename_all = "PascalCase")]
-pub struct CredentialsInput {
-    identity_id: String,
-    #[serde(default)]
-    logins: Option<Logins>,
-}
-
-/// `GetCredentialsForIdentity`: the enhanced flow. Everything but the credentials: no role can be taken on yet.
-pub async fn get_credentials(app: &App, visitor: Visitor, input: CredentialsInput) -> Result<()> {
-    let asked = Asked::read(app, visitor, "GetCredentialsForIdentity", &input.identity_id).await?;
-    let mut logins = input.logins.unwrap_or_default();
-    if logins.is_empty() {
-        asked.check_guest()?;
-    } else {
-        let own = logins::take_own_token(&mut logins);
-        logins::check_keys(&asked.pool, &logins)?;
-        if let Some(token) = &own {
-            asked.check_own_token(app, token).await?;
-        }
-        let public = asked.verify(app, logins).await?;
-        if !public.is_empty() {
-            asked.sign_in(app, &public).await?;
-        }
-    }
-    Err(Error::NoUsableRole)
-}
-
 /// The identity that a request names, as it was found.
 pub(super) struct Asked {
     pub(super) pool: Pool,
     pub(super) id: IdentityId,
     state: State,
     has_logins: bool,
+    operation: &'static str,
+    /// The moment before it was.
+    read_at: Option<Moment>,
 }
 
 impl Asked {
@@ -114,13 +89,14 @@ impl Asked {
     ///
     /// # Errors
     /// [`Error::IdentityNotFound`], [`Error::RateExceeded`], or if the database fails.
-    pub(super) async fn read(app: &App, _visitor: Visitor, operation: &str, text: &str) -> Result<Self> {
+    pub(super) async fn read(app: &App, _visitor: Visitor, operation: &'static str, text: &str) -> Result<Self> {
         let not_found = || Error::IdentityNotFound(text.to_owned());
         let id = IdentityId::parse(text).ok_or_else(not_found)?;
+        let read_at = app.moment();
         let asked = retry!(app.db, |conn| {
             let (pool, identity) = Identity::find_public(conn, &id).await?.ok_or_else(not_found)?;
             let has_logins = !Login::of_identity(conn, &pool, identity.uuid).await?.is_empty();
-            Ok(Self { pool, id: id.clone(), state: identity.state, has_logins })
+            Ok(Self { pool, id: id.clone(), state: identity.state, has_logins, operation, read_at })
         })?;
         app.limits.admit_operation(&asked.pool.account_id, operation)?;
         Ok(asked)
@@ -130,7 +106,7 @@ impl Asked {
     ///
     /// # Errors
     /// [`Error::IdentityForbidden`] for a disabled identity and for one with logins; [`Error::GuestsNotAllowed`].
-    fn check_guest(&self) -> Result<()> {
+    pub(super) fn check_guest(&self) -> Result<()> {
         if self.state == State::Disabled || self.has_logins {
             return Err(Error::IdentityForbidden(self.id.to_string()));
         }
@@ -140,26 +116,27 @@ impl Asked {
         Ok(())
     }
 
-    /// Takes one of our own tokens as proof of the identity: one that a developer's backend asked for, for a user who is
+    /// Takes one of our own tokens as proof of the identity, and returns what it says: one that a developer's backend asked for, for a user who is
     /// still its user. It lets its bearer use the identity, and no more: it is shown to others, and whoever is shown it
     /// must not be able to link himself.
     ///
     /// # Errors
     /// What [`own_token::verify`] refuses; [`Error::IdentityForbidden`] if the identity is disabled;
     /// [`Error::LoginsDontMatch`] for the token of another identity, of another user, or of the classic flow.
-    async fn check_own_token(&self, app: &App, token: &str) -> Result<()> {
+    pub(super) async fn check_own_token(&self, app: &App, token: &str) -> Result<WebIdentity> {
         let own = own_token::verify(&app.ring, token)?;
         if self.state == State::Disabled {
             return Err(Error::IdentityForbidden(self.id.to_string()));
         }
         let provider = self.pool.settings.developer_provider.as_ref();
         let developer = own.developer.filter(|developer| Some(&developer.provider) == provider);
-        let (Some(developer), true) = (developer, own.identity == self.id && own.pool == self.pool.id) else {
+        let (Some(developer), true) = (developer, own.subject.identity == self.id && own.subject.pool == self.pool.id)
+        else {
             return Err(Error::LoginsDontMatch);
         };
         let key = DeveloperUser::parse(developer.user)?.key(&self.pool);
         match retry!(app.db, |conn| { Login::owner(conn, &key).await })? {
-            Some(owner) if owner == self.id.uuid => Ok(()),
+            Some(owner) if owner == self.id.uuid => Ok(own.subject),
             _ => Err(Error::LoginsDontMatch),
         }
     }
@@ -169,14 +146,14 @@ impl Asked {
     /// # Errors
     /// As [`logins::verify`]; [`Error::IdentityNotFound`] if its pool was deleted meanwhile.
     pub(super) async fn verify(&self, app: &App, logins: Logins) -> Result<Vec<VerifiedLogin>> {
-        logins::verify(app, &self.pool, logins).await.map_err(|error| match error {
+        logins::verify(app, &self.pool, self.read_at, logins, self.operation).await.map_err(|error| match error {
             Error::PoolNotFound(_) => Error::IdentityNotFound(self.id.to_string()),
             error => error,
         })
     }
 
     /// Signs in with what was proven: the identity of all these logins from now on.
-    async fn sign_in(&self, app: &App, public: &[VerifiedLogin]) -> Result<IdentityId> {
+    pub(super) async fn sign_in(&self, app: &App, public: &[VerifiedLogin]) -> Result<IdentityId> {
         let mut claim = Claim { named: Some(&self.id), public, ..Claim::default() };
         let limit = app.config.limits.linked_logins_per_identity;
         let signed_in = retry!(app.db, |conn| {

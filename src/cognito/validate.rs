@@ -311,11 +311,14 @@ fn lower_first(name: &str, out: &mut impl fmt::Write) -> fmt::Result {
     out.write_str(letters.as_str())
 }
 
+/// The keys of `SupportedLoginProviders` whose values are `CONSUMER-KEY;CONSUMER-SECRET`.
+const NAMED_WITH_SECRETS: [&str; 2] = ["api.twitter.com", "www.digits.com"];
+
 /// Writes `value` as Java's `toString` would: `{k=v, k2=v2}`, `[a, b]`; a structure as a map of the members it has.
 ///
 /// Deliberate difference (contract V7): the service shows values of sensitive shapes, which puts login tokens and
-/// developers' user ids into clients' logs. Here `Logins` reads `{provider=***}`; an empty value, which hides nothing,
-/// stays empty.
+/// developers' user ids into clients' logs. Here `Logins` reads `{provider=***}`, and so do the applications that are
+/// named with their secrets; an empty value, which hides nothing, stays empty.
 fn show(shape: &Shape, value: &Value, out: &mut Capped) -> fmt::Result {
     match (&shape.kind, value) {
         (_, Value::Null) => out.write_str("null"),
@@ -338,7 +341,8 @@ fn show(shape: &Shape, value: &Value, out: &mut Capped) -> fmt::Result {
             show_all("{}", Map::iter(object), out, |(key, value), out| {
                 out.write_str(key)?;
                 out.write_char('=')?;
-                show(shape, value, out)
+                let hide = NAMED_WITH_SECRETS.contains(&key.as_str()) && value.as_str().is_some_and(|v| !v.is_empty());
+                if hide { out.write_str("***") } else { show(shape, value, out) }
             })
         }
         (Kind::Boolean, Value::Bool(value)) => write!(out, "{value}"),

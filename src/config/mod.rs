@@ -1,5 +1,6 @@
 //! Configuration: embedded defaults, then a file, then the environment, then flags; every problem listed at once.
 
+mod credentials;
 mod load;
 mod rules;
 mod upstream;
@@ -7,6 +8,7 @@ mod upstream;
 pub(crate) use load::unknown;
 pub use load::{Environment, Problems, Sources, environment};
 pub use rules::{MAX_PUBLISHED_KEYS, OPERATIONS, issuer as issuer_problems, network, within};
+pub use upstream::SocialEndpoint;
 
 use std::collections::BTreeMap;
 use std::net::{IpAddr, SocketAddr};
@@ -35,6 +37,7 @@ pub struct Config {
     pub keys: Keys,
     pub limits: Limits,
     pub upstream: Upstream,
+    pub credentials: Credentials,
     pub telemetry: Telemetry,
     pub dev: Dev,
     #[serde(skip)]
@@ -214,6 +217,8 @@ pub struct Keys {
 pub struct Limits {
     pub identity_pools_per_account: u32,
     pub openid_connect_providers_per_account: u32,
+    pub saml_providers_per_account: u32,
+    pub roles_per_account: u32,
     pub user_pool_providers_per_pool: u32,
     pub openid_connect_providers_per_pool: u32,
     pub saml_providers_per_pool: u32,
@@ -245,12 +250,30 @@ pub struct Upstream {
     pub user_pool_issuer: String,
     pub user_pool_jwks: String,
     pub token_introspection: String,
+    pub saml_audiences: Vec<String>,
+    pub saml_recipients: Vec<String>,
+    pub facebook_graph: String,
+    pub amazon_token_info: String,
+    pub twitter_verify_credentials: String,
     pub allow_private_issuers: Vec<String>,
     #[serde(deserialize_with = "ports")]
     pub allow_ports: Vec<u16>,
     pub ca_file: PathBuf,
     pub hosts: BTreeMap<String, IpAddr>,
     pub allow_http_issuers: Vec<String>,
+}
+
+/// Where credentials for identities come from.
+#[derive(Clone, Debug, Deserialize)]
+#[expect(missing_docs, reason = "described in defaults.toml")]
+pub struct Credentials {
+    pub sts_endpoint: String,
+    pub builtin: bool,
+    #[serde(deserialize_with = "seconds")]
+    pub lifetime: Duration,
+    #[serde(deserialize_with = "seconds")]
+    pub timeout: Duration,
+    pub guest_session_policy: String,
 }
 
 /// Logs.

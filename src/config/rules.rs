@@ -6,7 +6,7 @@ use std::time::Duration;
 use secrecy::ExposeSecret as _;
 
 use super::load::unknown;
-use super::{Config, Issuer, Keys, upstream};
+use super::{Config, Issuer, Keys, credentials, upstream};
 use crate::ids::Region;
 
 /// Keys in the JWKS at any time. Consumers read at most so many, or only the first few.
@@ -80,6 +80,7 @@ pub(super) fn check(config: &Config) -> Vec<String> {
     problems.extend(issuer(&config.issuer));
     tokens_and_keys(config, &mut problems);
     problems.extend(upstream::check(&config.upstream));
+    problems.extend(credentials::check(&config.credentials));
     if let Err(error) = config.telemetry.log_level.parse::<tracing_subscriber::EnvFilter>() {
         problems.push(format!("telemetry.log_level: {error}"));
     }

@@ -14,6 +14,42 @@ const PLACEHOLDERS: [(&str, &str); 2] = [("{region}", "us-east-1"), ("{user_pool
 /// As much as Cognito grants (<https://docs.aws.amazon.com/cognito/latest/developerguide/open-id.html>).
 const MAX_CLOCK_SKEW: Duration = Duration::from_mins(5);
 
+/// Where social providers are asked if the operator names no other place: those of `defaults.toml`.
+const FACEBOOK_GRAPH: &str = "https://graph.facebook.com";
+const AMAZON_TOKEN_INFO: &str = "https://api.amazon.com/auth/o2/tokeninfo";
+const TWITTER_VERIFY_CREDENTIALS: &str = "https://api.twitter.com/1.1/account/verify_credentials.json";
+
+/// Where a social provider is asked about its tokens.
+#[derive(Clone, Copy, Debug)]
+pub struct SocialEndpoint<'a> {
+    /// The name of the setting in its section.
+    pub field: &'static str,
+    /// The URL.
+    pub url: &'a str,
+    default: &'static str,
+}
+
+impl SocialEndpoint<'_> {
+    /// Whether the operator has named it, rather than left it as it is.
+    #[must_use]
+    pub fn is_named(&self) -> bool {
+        self.url != self.default
+    }
+}
+
+impl Upstream {
+    /// Where Facebook, Amazon and Twitter are asked.
+    #[must_use]
+    pub fn social_endpoints(&self) -> [SocialEndpoint<'_>; 3] {
+        [
+            ("facebook_graph", &self.facebook_graph, FACEBOOK_GRAPH),
+            ("amazon_token_info", &self.amazon_token_info, AMAZON_TOKEN_INFO),
+            ("twitter_verify_credentials", &self.twitter_verify_credentials, TWITTER_VERIFY_CREDENTIALS),
+        ]
+        .map(|(field, url, default)| SocialEndpoint { field, url, default })
+    }
+}
+
 /// Every rule that the section breaks.
 pub(super) fn check(upstream: &Upstream) -> Vec<String> {
     let mut problems = Vec::new();
@@ -32,6 +68,20 @@ pub(super) fn check(upstream: &Upstream) -> Vec<String> {
         );
     }
     templates(upstream, &mut problems);
+    for (name, list, example) in [
+        ("saml_audiences", &upstream.saml_audiences, "urn:amazon:webservices"),
+        ("saml_recipients", &upstream.saml_recipients, "https://signin.aws.amazon.com/saml"),
+    ] {
+        // SAML compares both as they stand, byte by byte.
+        if list.is_empty()
+            || list.iter().any(|text| text.is_empty() || text.chars().any(|c| c.is_control() || c == ' '))
+        {
+            problems.push(format!(
+                "upstream.{name}: needs an entry at least, and none with blanks in it, such as {example}"
+            ));
+        }
+    }
+    social_endpoints(upstream, &mut problems);
     for text in upstream.allow_private_issuers.iter().filter(|text| network(text).is_none()) {
         problems.push(format!(
             "upstream.allow_private_issuers: {text:?} is neither an address nor a network such as 10.0.0.0/8"
@@ -83,8 +133,20 @@ fn templates(upstream: &Upstream, problems: &mut Vec<String>) {
     }
 }
 
+fn social_endpoints(upstream: &Upstream, problems: &mut Vec<String>) {
+    for SocialEndpoint { field, url: text, default } in upstream.social_endpoints() {
+        match url(text, &["https", "http"]) {
+            Err(why) => problems.push(format!("upstream.{field}: {text:?} {why}; it must be a URL such as {default}")),
+            Ok(url) if url.scheme() == "http" && !is_loopback(&url) => problems.push(format!(
+                "upstream.{field}: {text:?} sends tokens over plain http to another machine; it must begin with https://"
+            )),
+            Ok(_) => {}
+        }
+    }
+}
+
 /// A URL of one of these schemes that names a host, and nobody and nothing else.
-fn url(text: &str, schemes: &[&str]) -> Result<Url, String> {
+pub(super) fn url(text: &str, schemes: &[&str]) -> Result<Url, String> {
     if text.contains(['?', '#', '@', '\\']) || !text.chars().all(|c| c.is_ascii_graphic()) {
         return Err("must not hold a query, a fragment, user information, blanks or characters beyond ASCII".to_owned());
     }
@@ -96,7 +158,7 @@ fn url(text: &str, schemes: &[&str]) -> Result<Url, String> {
     Ok(url)
 }
 
-fn is_loopback(url: &Url) -> bool {
+pub(super) fn is_loopback(url: &Url) -> bool {
     let host = url.host_str().unwrap_or_default().trim_matches(['[', ']']);
     host == "localhost" || host.parse::<IpAddr>().is_ok_and(|address| address.is_loopback())
 }
@@ -134,6 +196,9 @@ pub(super) fn opened(upstream: &Upstream) -> Vec<String> {
             tell(field, &format!("{template} is asked without TLS, wherever it is"));
         }
     }
+    for endpoint in upstream.social_endpoints().iter().filter(|endpoint| endpoint.is_named()) {
+        tell(endpoint.field, &format!("{} says whose tokens of this provider are whose", endpoint.url));
+    }
     opened
 }
 
@@ -158,7 +223,11 @@ mod tests {
             "token_introspection = 'https://idp.test/{user_pool_id}/introspect'",
             "token_introspection = 'http://127.0.0.1:9000/introspect'",
             "token_introspection = 'http://[::1]:9000/introspect'",
+            "facebook_graph = 'https://graph.facebook.com/v23.0'",
+            "amazon_token_info = 'https://stand-in.internal:8443/tokeninfo'\nfacebook_graph = 'http://127.0.0.1:9000/'",
+            "twitter_verify_credentials = 'https://api.x.com/1.1/account/verify_credentials.json'",
             "allow_private_issuers = ['10.0.0.0/8', 'fd00::/8', '192.168.1.7']",
+            "saml_audiences = ['urn:example:broker']\nsaml_recipients = ['https://app.example.com/saml']",
             "allow_ports = [8443]",
             "hosts = { 'idp.example.test' = '127.0.0.1' }",
             "allow_http_issuers = ['http://127.0.0.1:9000/realm', 'http://keycloak:8080/']",
@@ -181,6 +250,13 @@ mod tests {
             ("user_pool_jwks = '/keys'", "user_pool_jwks", "such as http://"),
             ("token_introspection = 'http://idp.test/introspect'", "token_introspection", "https://"),
             ("token_introspection = 'https://u:p@idp.test/i'", "token_introspection", "user information"),
+            ("saml_audiences = []", "saml_audiences", "urn:amazon:webservices"),
+            ("saml_recipients = ['https://a.test/ saml']", "saml_recipients", "https://signin.aws.amazon.com/saml"),
+            ("facebook_graph = ''", "facebook_graph", "https://graph.facebook.com"),
+            ("facebook_graph = 'http://graph.facebook.com'", "facebook_graph", "https://"),
+            ("amazon_token_info = 'api.amazon.com'", "amazon_token_info", "/auth/o2/tokeninfo"),
+            ("amazon_token_info = 'https://api.amazon.com/x?y=z'", "amazon_token_info", "query"),
+            ("twitter_verify_credentials = 'https://u:p@h.test/'", "twitter_verify_credentials", "user information"),
             ("allow_private_issuers = ['10.0.0.0/33']", "allow_private_issuers", "10.0.0.0/8"),
             ("allow_private_issuers = ['lan']", "allow_private_issuers", "10.0.0.0/8"),
             ("allow_ports = [0]", "allow_ports", "8443"),
@@ -208,6 +284,8 @@ mod tests {
         assert_eq!(given("ALLOW_PORTS", "8443,9443").unwrap().allow_ports, [8443, 9443]);
         assert!(given("ALLOW_PORTS", "https").is_err());
         assert_eq!(given("ALLOW_PRIVATE_ISSUERS", "10.0.0.0/8").unwrap().allow_private_issuers, ["10.0.0.0/8"]);
+        assert_eq!(given("SAML_AUDIENCES", "urn:a,urn:b").unwrap().saml_audiences, ["urn:a", "urn:b"]);
+        assert_eq!(given("SAML_RECIPIENTS", "https://a.test/saml").unwrap().saml_recipients, ["https://a.test/saml"]);
         assert_eq!(given("ALLOW_HTTP_ISSUERS", "http://a:1,http://b:2").unwrap().allow_http_issuers.len(), 2);
     }
 
@@ -220,11 +298,14 @@ mod tests {
              ca_file = '/etc/lab.pem'
              hosts = { 'idp.example.test' = '127.0.0.1' }
              allow_http_issuers = ['http://127.0.0.1:9000/realm']
-             user_pool_issuer = 'http://localhost:9229/{user_pool_id}'",
+             user_pool_issuer = 'http://localhost:9229/{user_pool_id}'
+             facebook_graph = 'http://127.0.0.1:9001'",
         );
         let told = opened(&all);
-        assert_eq!(told.len(), 7, "{told:?}");
-        for what in ["10.0.0.0/8", "fd00::/8", "8443", "/etc/lab.pem", "idp.example.test", "9000/realm", "9229"] {
+        assert_eq!(told.len(), 8, "{told:?}");
+        let expected =
+            ["10.0.0.0/8", "fd00::/8", "8443", "/etc/lab.pem", "idp.example.test", "9000/realm", "9229", "9001"];
+        for what in expected {
             assert!(told.iter().any(|line| line.contains(what)), "{what} in {told:?}");
         }
     }

@@ -23,7 +23,7 @@ use crate::cognito::fault::Fault;
 use crate::cognito::{self, wire};
 use crate::config::{network, within};
 use crate::error::Error;
-use crate::request::{ClientAddress, RequestId};
+use crate::request::{ClientAddress, RequestId, Secure};
 
 /// The peer of a connection, as the listener saw it.
 #[derive(Clone, Copy, Debug)]
@@ -69,7 +69,9 @@ async fn identify(State(app): State<Arc<App>>, mut request: Request, next: Next)
     let peer = request.extensions().get::<Peer>().map(|peer| peer.0.ip());
     if let Some(peer) = peer {
         let address = client_address(peer, request.headers(), &app.config.server.trusted_proxies);
+        let secure = came_by_tls(peer, request.headers(), &app.config.server.trusted_proxies);
         request.extensions_mut().insert(ClientAddress(address));
+        request.extensions_mut().insert(Secure(secure));
     }
     request.extensions_mut().insert(RequestId::default());
     let mut response = next.run(request).await;
@@ -83,14 +85,23 @@ async fn identify(State(app): State<Arc<App>>, mut request: Request, next: Next)
     response
 }
 
+fn is_trusted(address: IpAddr, trusted: &[String]) -> bool {
+    trusted.iter().filter_map(|text| network(text)).any(|net| within(net, address))
+}
+
+/// Whether the trusted proxy that sent the request says that it came over TLS.
+fn came_by_tls(peer: IpAddr, headers: &HeaderMap, trusted: &[String]) -> bool {
+    let mut said = headers.get_all("x-forwarded-proto").iter();
+    matches!((said.next(), said.next()), (Some(scheme), None) if scheme == "https") && is_trusted(peer, trusted)
+}
+
 /// The last address of `X-Forwarded-For` that no trusted proxy has, if a trusted proxy sent it.
 fn client_address(peer: IpAddr, headers: &HeaderMap, trusted: &[String]) -> IpAddr {
-    let is_trusted = |address: IpAddr| trusted.iter().filter_map(|text| network(text)).any(|net| within(net, address));
     let mut client = peer;
     let forwarded = headers.get_all("x-forwarded-for").iter().filter_map(|value| value.to_str().ok());
     let hops: Vec<&str> = forwarded.flat_map(|value| value.split(',')).map(str::trim).collect();
     for hop in hops.iter().rev() {
-        if !is_trusted(client) {
+        if !is_trusted(client, trusted) {
             break;
         }
         match hop.parse() {
@@ -124,5 +135,20 @@ mod tests {
         assert_eq!(from("::1", &trusted), "203.0.113.7");
         assert_eq!(from("::ffff:10.0.0.1", &trusted), "203.0.113.7");
         assert_eq!(from("10.0.0.1", &[]), "10.0.0.1");
+    }
+
+    #[test]
+    fn only_a_trusted_proxy_vouches_for_tls() {
+        let trusted = ["10.0.0.0/8".to_owned()];
+        let by = |peer: &str, schemes: &[&'static str]| {
+            let mut headers = HeaderMap::new();
+            for scheme in schemes {
+                headers.append("x-forwarded-proto", HeaderValue::from_static(scheme));
+            }
+            came_by_tls(peer.parse().unwrap(), &headers, &trusted)
+        };
+        assert!(by("10.0.0.1", &["https"]));
+        assert!(!by("203.0.113.7", &["https"]));
+        assert!(!by("10.0.0.1", &["http"]) && !by("10.0.0.1", &[]) && !by("10.0.0.1", &["http", "https"]));
     }
 }

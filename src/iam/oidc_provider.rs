@@ -5,6 +5,7 @@ use sqlx::postgres::PgConnection;
 use sqlx::types::Json;
 use time::OffsetDateTime;
 
+use super::tagging;
 use crate::error::{Error, Result};
 use crate::ids::AccountId;
 use crate::installation;
@@ -15,9 +16,6 @@ use crate::tags::{self, Tags};
 pub const MAX_CLIENT_IDS: usize = 100;
 /// How many thumbprints.
 pub const MAX_THUMBPRINTS: usize = 5;
-/// How many tags.
-pub const MAX_TAGS: u32 = 50;
-
 /// A provider that a tenant has declared.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct OidcProvider {
@@ -125,7 +123,7 @@ impl OidcProvider {
         .fetch_one(&mut *tx)
         .await?;
         if providers >= i64::from(limit) {
-            return Err(quota("OpenIdConnectProvidersPerAccount", limit));
+            return Err(tagging::quota("OpenIdConnectProvidersPerAccount", limit));
         }
         sqlx::query!(
             "insert into oidc_providers (account_id, url, client_ids, thumbprints, tags, created_at)
@@ -214,7 +212,7 @@ impl OidcProvider {
     /// too many clients or tags.
     pub fn check(&self) -> Result<()> {
         if self.client_ids.len() > MAX_CLIENT_IDS {
-            return Err(quota("ClientIdsPerOpenIdConnectProvider", MAX_CLIENT_IDS));
+            return Err(tagging::quota("ClientIdsPerOpenIdConnectProvider", MAX_CLIENT_IDS));
         }
         if self.client_ids.iter().any(|id| id.chars().any(char::is_control)) {
             return Err(Error::InvalidParameter("A client id must not hold control characters.".to_owned()));
@@ -227,10 +225,8 @@ impl OidcProvider {
             let text = "A thumbprint is the SHA-1 hash of a certificate: 40 hexadecimal digits.";
             return Err(Error::InvalidParameter(text.to_owned()));
         }
-        if self.tags.len() > usize::try_from(MAX_TAGS).unwrap_or(usize::MAX) {
-            return Err(quota("TagsPerOpenIdConnectProvider", MAX_TAGS));
-        }
-        tags::check(&self.tags, MAX_TAGS)
+        tagging::check(&self.tags, "TagsPerOpenIdConnectProvider")?;
+        tags::check(&self.tags, tagging::MAX_TAGS)
     }
 
     /// Adds a client; one that is there already stays where it is.
@@ -239,20 +235,4 @@ impl OidcProvider {
             self.client_ids.push(id);
         }
     }
-
-    /// Sets tags. IAM's keys are the same whatever their case: the new one's is kept.
-    pub fn set_tags(&mut self, tags: &Tags) {
-        let keys: Vec<&String> = tags.keys().collect();
-        self.remove_tags(&keys);
-        self.tags.extend(tags.clone());
-    }
-
-    /// Removes the tags of these keys.
-    pub fn remove_tags(&mut self, keys: &[impl AsRef<str>]) {
-        self.tags.retain(|key, _| !keys.iter().any(|given| given.as_ref().to_lowercase() == key.to_lowercase()));
-    }
-}
-
-fn quota(name: &str, limit: impl std::fmt::Display) -> Error {
-    Error::LimitExceeded(format!("Cannot exceed quota for {name}: {limit}"))
 }

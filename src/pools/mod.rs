@@ -4,6 +4,7 @@ pub mod audiences;
 pub mod pool;
 pub mod principal_tags;
 pub mod providers;
+pub mod role_choice;
 pub mod roles;
 pub mod settings;
 pub mod sweep;

@@ -1,17 +1,21 @@
 //! Access keys: the SigV4 credentials of a tenant's developers. The secret is sealed, since SigV4 needs it back.
 
 use std::fmt;
+use std::sync::Arc;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
+use serde_json::Value;
 use sqlx::postgres::PgConnection;
 use time::OffsetDateTime;
 use zeroize::Zeroizing;
 
 use super::tenant::Status;
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::ids::{self, AccessKeyId, AccountId};
 use crate::installation;
+use crate::json;
+use crate::policy::Policy;
 use crate::seal::{Place, Seal};
 
 /// The access key that local AWS tools use by convention. Only `symbolon dev` makes it.
@@ -39,6 +43,8 @@ pub struct AccessKey {
     pub created_at: OffsetDateTime,
     /// When it was last used, to a minute or so.
     pub last_used_at: Option<OffsetDateTime>,
+    /// The document of its policy; without one it may do everything in its account.
+    pub policy: Option<Value>,
 }
 
 /// The secret half of an access key, wiped when dropped.
@@ -83,6 +89,8 @@ pub struct UsableKey {
     pub account_id: AccountId,
     /// The secret half.
     pub secret: Secret,
+    /// What it may do; everything in its tenant if it has no policy.
+    pub policy: Option<Arc<Policy>>,
 }
 
 /// A fresh access key id, in AWS's form.
@@ -90,11 +98,42 @@ pub struct UsableKey {
 /// # Errors
 /// If the system's random source fails.
 pub fn generate_id() -> Result<AccessKeyId> {
+    random_id("AKIA")
+}
+
+/// A fresh access key id that begins with `prefix`: 80 random bits.
+///
+/// # Errors
+/// If the system's random source fails.
+pub fn random_id(prefix: &str) -> Result<AccessKeyId> {
     const ALPHABET: &[u8; 32] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZ234567";
     let random: [u8; 16] = ids::random()?;
     let tail = random.iter().map(|byte| char::from(ALPHABET[usize::from(byte & 31)]));
-    let text: String = "AKIA".chars().chain(tail).collect();
-    AccessKeyId::parse(&text).ok_or_else(|| crate::error::Error::internal("an access key id of our own is ill-formed"))
+    let text: String = prefix.chars().chain(tail).collect();
+    AccessKeyId::parse(&text).ok_or_else(|| Error::internal("an access key id of our own is ill-formed"))
+}
+
+/// A row without its secret.
+struct Row {
+    access_key_id: String,
+    account_id: String,
+    status: i16,
+    created_at: OffsetDateTime,
+    last_used_at: Option<OffsetDateTime>,
+    policy: Option<Value>,
+}
+
+impl Row {
+    fn into_key(self) -> Option<AccessKey> {
+        Some(AccessKey {
+            id: AccessKeyId::parse(&self.access_key_id)?,
+            account_id: AccountId::parse(&self.account_id)?,
+            status: Status::of(self.status),
+            created_at: self.created_at,
+            last_used_at: self.last_used_at,
+            policy: self.policy,
+        })
+    }
 }
 
 impl AccessKey {
@@ -104,7 +143,8 @@ impl AccessKey {
     /// If the database fails, or the secret cannot be opened.
     pub async fn usable(conn: &mut PgConnection, seal: &Seal, id: &AccessKeyId) -> Result<Option<UsableKey>> {
         let row = sqlx::query!(
-            "select k.account_id, k.secret_sealed from access_keys k join tenants t on t.account_id = k.account_id
+            "select k.account_id, k.secret_sealed, k.policy
+             from access_keys k join tenants t on t.account_id = k.account_id
              where k.access_key_id = $1 and k.status = 1 and t.status = 1",
             id.as_str()
         )
@@ -114,7 +154,8 @@ impl AccessKey {
             return Ok(None);
         };
         let secret = Secret(seal.open(place(id, &account_id), &row.secret_sealed)?);
-        Ok(Some(UsableKey { id: id.clone(), account_id, secret }))
+        let policy = row.policy.map(|document| Arc::new(stored_policy(id, &document)));
+        Ok(Some(UsableKey { id: id.clone(), account_id, secret, policy }))
     }
 
     /// The tenant and the secret of a key, disabled or not: for comparing with what an operator wants.
@@ -197,25 +238,49 @@ impl AccessKey {
     /// # Errors
     /// If the database fails.
     pub async fn list(conn: &mut PgConnection, account_id: Option<&AccountId>) -> Result<Vec<Self>> {
-        let rows = sqlx::query!(
-            "select access_key_id, account_id, status, created_at, last_used_at from access_keys
+        let rows = sqlx::query_as!(
+            Row,
+            "select access_key_id, account_id, status, created_at, last_used_at, policy from access_keys
              where $1::text is null or account_id = $1 order by account_id, access_key_id",
             account_id.map(AccountId::as_str)
         )
         .fetch_all(conn)
         .await?;
-        Ok(rows
-            .into_iter()
-            .filter_map(|row| {
-                Some(Self {
-                    id: AccessKeyId::parse(&row.access_key_id)?,
-                    account_id: AccountId::parse(&row.account_id)?,
-                    status: Status::of(row.status),
-                    created_at: row.created_at,
-                    last_used_at: row.last_used_at,
-                })
-            })
-            .collect())
+        Ok(rows.into_iter().filter_map(Row::into_key).collect())
+    }
+
+    /// The key, whosever it is.
+    ///
+    /// # Errors
+    /// If the database fails.
+    pub async fn find(conn: &mut PgConnection, id: &AccessKeyId) -> Result<Option<Self>> {
+        let row = sqlx::query_as!(
+            Row,
+            "select access_key_id, account_id, status, created_at, last_used_at, policy from access_keys
+             where access_key_id = $1",
+            id.as_str()
+        )
+        .fetch_optional(conn)
+        .await?;
+        Ok(row.and_then(Row::into_key))
+    }
+
+    /// Gives a key this policy, or takes its policy away, on every replica within the fence; false if there is no such
+    /// key.
+    ///
+    /// # Errors
+    /// If the database fails.
+    pub async fn set_policy(conn: &mut PgConnection, id: &AccessKeyId, policy: Option<&Policy>) -> Result<bool> {
+        let document = policy.map(document).transpose()?;
+        let mut tx = sqlx::Connection::begin(conn).await?;
+        let found = sqlx::query!("update access_keys set policy = $2 where access_key_id = $1", id.as_str(), document)
+            .execute(&mut *tx)
+            .await?
+            .rows_affected()
+            > 0;
+        installation::bump_epoch(&mut tx).await?;
+        tx.commit().await?;
+        Ok(found)
     }
 
     /// Enables or disables a key, on every replica within the fence; false if there is no such key.
@@ -318,6 +383,22 @@ impl AccessKey {
         }
         Ok(resealed)
     }
+}
+
+/// A policy as JSON, to be stored and compared: its white space and the order of its members do not count.
+///
+/// # Errors
+/// If it is no JSON, as that of nothing is not.
+pub fn document(policy: &Policy) -> Result<Value> {
+    json::read(policy.text().as_bytes()).map_err(Error::internal)
+}
+
+/// A policy from its row. One that cannot be read allows nothing: it was written by a later version, or by another hand.
+fn stored_policy(id: &AccessKeyId, document: &Value) -> Policy {
+    Policy::parse(&document.to_string()).unwrap_or_else(|problem| {
+        tracing::error!(access_key = %id, %problem, "the policy of this access key cannot be read: it may do nothing");
+        Policy::of_nothing()
+    })
 }
 
 fn place<'a>(id: &'a AccessKeyId, account_id: &'a AccountId) -> Place<'a> {

@@ -59,12 +59,26 @@ impl<'a> Grant<'a> {
         tags: &'a PrincipalTags,
         lifetime: Duration,
     ) -> Self {
+        let extra_audiences = if vouched.is_by_nobody() { &[] } else { pool.audiences.as_slice() };
+        let grant = Self::for_sts(pool, identity, methods(pool, vouched), tags, lifetime);
+        Self { extra_audiences, ..grant }
+    }
+
+    /// The grant for a token that goes to an STS, and to nobody else: for the pool's own audience alone.
+    #[must_use]
+    pub fn for_sts(
+        pool: &Pool,
+        identity: &IdentityId,
+        methods: Vec<String>,
+        tags: &'a PrincipalTags,
+        lifetime: Duration,
+    ) -> Self {
         Self {
             subject: identity.to_string(),
             audience: pool.id.to_string(),
-            extra_audiences: if vouched.is_by_nobody() { &[] } else { pool.audiences.as_slice() },
+            extra_audiences: &[],
             pool_arn: pool.arn(),
-            methods: methods(pool, vouched),
+            methods,
             tags: Some(tags).filter(|tags| !tags.is_empty()),
             lifetime,
         }
@@ -72,7 +86,8 @@ impl<'a> Grant<'a> {
 }
 
 /// Authentication methods (RFC 8176's `amr`) as AWS writes them: the kind, and for each login its provider and user.
-fn methods(pool: &Pool, vouched: Vouched<'_>) -> Vec<String> {
+#[must_use]
+pub fn methods(pool: &Pool, vouched: Vouched<'_>) -> Vec<String> {
     if vouched.is_by_nobody() {
         return vec!["unauthenticated".to_owned()];
     }

@@ -1,20 +1,22 @@
 //! The broker's own tokens, coming back as proof of the identity that they were issued for.
 
+use std::collections::BTreeMap;
+
 use jsonwebtoken::jwk::Jwk;
 use jsonwebtoken::{DecodingKey, Validation};
 use serde::Deserialize;
 
+use super::principal_tags::PrincipalTags;
+use super::web_identity::WebIdentity;
 use crate::error::{Error, InvalidLogin, Result};
-use crate::ids::{IdentityId, PoolId};
+use crate::ids::{AccountId, IdentityId, PoolId};
 use crate::keys::KeyRing;
 
 /// What one of our tokens says, its signature and its time being good.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct OwnToken {
-    /// The identity that it was issued for.
-    pub identity: IdentityId,
-    /// The identity's pool.
-    pub pool: PoolId,
+    /// Whom it speaks of.
+    pub subject: WebIdentity,
     /// Whom a developer's backend vouched for, if one asked for it. Nobody in a token that the identity's own client got
     /// (`GetOpenIdToken`): that one is for others to read, and whoever reads it must not become its user.
     pub developer: Option<Developer>,
@@ -35,6 +37,15 @@ struct Claims {
     aud: Audience,
     amr: Vec<String>,
     exp: i64,
+    #[serde(rename = "https://cognito-identity.amazonaws.com/identity-pool-arn")]
+    pool_arn: String,
+    #[serde(rename = "https://aws.amazon.com/tags", default)]
+    tags: Tags,
+}
+
+#[derive(Default, Deserialize)]
+struct Tags {
+    principal_tags: BTreeMap<String, [String; 1]>,
 }
 
 /// The pool's id, alone or before the pool's extra audiences.
@@ -86,9 +97,14 @@ pub fn verify(ring: &KeyRing, token: &str) -> Result<OwnToken> {
             .map(|user| Developer { provider: provider.clone(), user: user.to_owned() }),
         _ => None,
     };
-    Ok(OwnToken {
+    let account = claims.pool_arn.split(':').nth(4).and_then(AccountId::parse);
+    let tags: PrincipalTags = claims.tags.principal_tags.into_iter().map(|(key, [value])| (key, value)).collect();
+    let subject = WebIdentity {
         identity: IdentityId::parse(&claims.sub).ok_or_else(foreign)?,
         pool: PoolId::parse(pool).ok_or_else(foreign)?,
-        developer,
-    })
+        account_id: account.ok_or_else(foreign)?,
+        methods: claims.amr,
+        tags,
+    };
+    Ok(OwnToken { subject, developer })
 }

@@ -90,7 +90,7 @@ fn strictness(audience: &Audience) -> u8 {
     match audience.kind {
         Kind::UserPool { server_side_token_check: true } => 2,
         Kind::UserPool { server_side_token_check: false } => 1,
-        Kind::OpenIdConnect { .. } | Kind::Social => 0,
+        Kind::OpenIdConnect { .. } | Kind::Social | Kind::Saml { .. } => 0,
     }
 }
 
@@ -132,7 +132,7 @@ mod tests {
 
     use super::*;
     use crate::ids::AccountId;
-    use crate::upstream::tests::settings;
+    use crate::upstream::{Proof, tests::settings};
 
     const NOW: i64 = 1_800_000_000;
     const USER_POOL: &str = "cognito-idp.us-east-1.amazonaws.com/us-east-1_x";
@@ -140,7 +140,8 @@ mod tests {
     fn trust(login_key: &str, audiences: &[(&str, Kind)]) -> Trust {
         let audiences =
             audiences.iter().map(|(id, kind)| Audience { client_id: (*id).into(), kind: kind.clone() }).collect();
-        Trust { account_id: AccountId::parse("000000000000").unwrap(), login_key: login_key.into(), audiences }
+        let account_id = AccountId::parse("000000000000").unwrap();
+        Trust { account_id, login_key: login_key.into(), proof: Proof::IdToken, audiences }
     }
 
     fn open_id() -> Trust {

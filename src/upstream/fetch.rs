@@ -5,17 +5,19 @@
 //! address that was checked; no proxy, no redirect, and an answer of bounded size, time and form.
 
 use std::error::Error as StdError;
-use std::net::IpAddr;
 use std::time::Duration;
 
-use reqwest::header::{ACCEPT, ACCEPT_ENCODING, CACHE_CONTROL, CONTENT_ENCODING, CONTENT_TYPE, HeaderMap};
-use reqwest::{Certificate, Client, RequestBuilder, Response, Url, redirect};
+use reqwest::header::{
+    ACCEPT, ACCEPT_ENCODING, AUTHORIZATION, CACHE_CONTROL, CONTENT_ENCODING, CONTENT_TYPE, HeaderMap, HeaderValue,
+};
+use reqwest::{Client, RequestBuilder, Response, Url};
 use serde_json::{Map, Value};
 
+use super::client::client;
 use super::issuer::NamedBy;
-use super::resolver::{RefusedAddress, Resolver};
-use crate::config::{self, network};
-use crate::error::{Error, Result};
+use super::resolver::RefusedAddress;
+use crate::config::{self, SocialEndpoint, network};
+use crate::error::Result;
 use crate::json;
 
 /// The largest document that is read, in bytes.
@@ -37,6 +39,15 @@ pub struct Document {
     pub content: Map<String, Value>,
     /// For how long its sender says that it may be kept.
     pub max_age: Option<Duration>,
+}
+
+/// What somebody says who was asked about a token.
+#[derive(Debug)]
+pub enum Told {
+    /// 200, and one JSON object.
+    Yes(Map<String, Value>),
+    /// 400, 401 or 403: it does not hold, unless the answer, empty where it is no JSON object, gives another reason.
+    No(u16, Map<String, Value>),
 }
 
 /// Why nothing usable was fetched.
@@ -65,8 +76,13 @@ impl Failure {
         Self { result: "timeout", reason: "no whole answer within upstream.fetch_timeout".to_owned() }
     }
 
+    /// An answer that is neither a yes nor a no.
+    pub fn bad_status(reason: impl Into<String>) -> Self {
+        Self { result: "bad_status", reason: reason.into() }
+    }
+
     /// What stopped a request on its way.
-    fn on_the_way(error: reqwest::Error) -> Self {
+    pub(super) fn on_the_way(error: reqwest::Error) -> Self {
         if error.is_timeout() {
             return Self::timeout();
         }
@@ -101,12 +117,13 @@ impl Fetcher {
     /// The clients that this configuration allows.
     ///
     /// # Errors
-    /// [`Error::Refused`] if `upstream.ca_file` cannot be read, or holds no certificates.
+    /// [`Error::Refused`](crate::error::Error::Refused) if `upstream.ca_file` cannot be read, or holds no certificates.
     pub fn new(config: &config::Upstream) -> Result<Self> {
         let names_urls = !config.allow_http_issuers.is_empty()
             || [&config.user_pool_issuer, &config.user_pool_jwks, &config.token_introspection]
                 .iter()
-                .any(|template| !template.is_empty());
+                .any(|template| !template.is_empty())
+            || config.social_endpoints().iter().any(SocialEndpoint::is_named);
         let admitted: Vec<_> = config.allow_private_issuers.iter().filter_map(|text| network(text)).collect();
         Ok(Self {
             guarded: client(config, Some(&admitted))?,
@@ -131,6 +148,28 @@ impl Fetcher {
     pub async fn post(&self, url: &str, form: String) -> Result<Document, Failure> {
         let (client, url) = self.admit(url, NamedBy::Operator)?;
         read(client.post(url).header(CONTENT_TYPE, "application/x-www-form-urlencoded").body(form)).await
+    }
+
+    /// Asks about a token, which is in the URL or in the `Authorization` header.
+    ///
+    /// # Errors
+    /// If the URL is refused, nobody answers, or the answer is neither a yes nor a no.
+    pub async fn ask(&self, url: &str, authorization: Option<&str>, named_by: NamedBy) -> Result<Told, Failure> {
+        let (client, url) = self.admit(url, named_by)?;
+        let mut request = client.get(url);
+        if let Some(authorization) = authorization {
+            let mut value = HeaderValue::try_from(authorization)
+                .map_err(|_| Failure::refused_url("the token does not fit into a header"))?;
+            value.set_sensitive(true);
+            request = request.header(AUTHORIZATION, value);
+        }
+        let response = send(request).await?;
+        let status = response.status().as_u16();
+        if matches!(status, 400 | 401 | 403) {
+            let content = body(response).await?;
+            return Ok(Told::No(status, json::object(&content).unwrap_or_default()));
+        }
+        whole(response).await.map(|document| Told::Yes(document.content))
     }
 
     /// The client for a URL, if that may be fetched.
@@ -181,9 +220,26 @@ fn check_url(url: &Url, allow_ports: &[u16]) -> Result<(), Failure> {
 
 /// Sends a request, and reads the answer within the limits.
 async fn read(request: RequestBuilder) -> Result<Document, Failure> {
+    whole(send(request).await?).await
+}
+
+async fn send(request: RequestBuilder) -> Result<Response, Failure> {
     let request = request.header(ACCEPT, "application/json").header(ACCEPT_ENCODING, "identity");
-    let mut response = request.send().await.map_err(Failure::on_the_way)?;
-    check_head(&response)?;
+    request.send().await.map_err(Failure::on_the_way)
+}
+
+/// The document of a good answer.
+async fn whole(response: Response) -> Result<Document, Failure> {
+    check_status(&response)?;
+    let max_age = max_age(response.headers());
+    let body = body(response).await?;
+    let content = json::object(&body).map_err(|error| Failure::bad_document(format!("not a JSON object: {error}")))?;
+    Ok(Document { content, max_age })
+}
+
+/// The body, within the limits.
+async fn body(mut response: Response) -> Result<Vec<u8>, Failure> {
+    check_body(&response)?;
     let mut body = Vec::new();
     while let Some(chunk) = response.chunk().await.map_err(Failure::on_the_way)? {
         if body.len() + chunk.len() > MAX_BYTES {
@@ -191,16 +247,19 @@ async fn read(request: RequestBuilder) -> Result<Document, Failure> {
         }
         body.extend_from_slice(&chunk);
     }
-    let content = json::object(&body).map_err(|error| Failure::bad_document(format!("not a JSON object: {error}")))?;
-    Ok(Document { content, max_age: max_age(response.headers()) })
+    Ok(body)
 }
 
-fn check_head(response: &Response) -> Result<(), Failure> {
+fn check_status(response: &Response) -> Result<(), Failure> {
     let status = response.status().as_u16();
     if status != 200 {
         let hint = if (300..400).contains(&status) { "; redirects are not followed" } else { "" };
-        return Err(Failure { result: "bad_status", reason: format!("the answer has HTTP status {status}{hint}") });
+        return Err(Failure::bad_status(format!("the answer has HTTP status {status}{hint}")));
     }
+    Ok(())
+}
+
+fn check_body(response: &Response) -> Result<(), Failure> {
     if response.headers().get_all(CONTENT_ENCODING).iter().any(|encoding| encoding != "identity") {
         return Err(Failure::bad_document("the answer has a content encoding, which was not asked for"));
     }
@@ -224,72 +283,8 @@ fn max_age(headers: &HeaderMap) -> Option<Duration> {
     })
 }
 
-/// A client that goes where a URL says and nowhere else. With `admitted`, only addresses of the public network and of
-/// these networks are connected to.
-fn client(config: &config::Upstream, admitted: Option<&[(IpAddr, u8)]>) -> Result<Client> {
-    let own = certificates(config)?;
-    let build = |only_own: bool| {
-        let guarded = admitted.is_some();
-        let builder = Client::builder()
-            .no_proxy()
-            .redirect(redirect::Policy::none())
-            .referer(false)
-            .https_only(guarded)
-            .connect_timeout(config.connect_timeout)
-            .timeout(config.fetch_timeout)
-            .pool_max_idle_per_host(0)
-            .user_agent(concat!("symbolon/", env!("CARGO_PKG_VERSION")))
-            .dns_resolver(Resolver::new(&config.hosts, admitted));
-        let own = own.iter().cloned();
-        if only_own { builder.tls_certs_only(own) } else { builder.tls_certs_merge(own) }.build()
-    };
-    match build(false) {
-        Ok(client) => Ok(client),
-        Err(error) if !own.is_empty() => Err(bad_ca_file(config, &reasons(&error))),
-        Err(error) => {
-            // A machine without any authorities can still serve those who have no such logins.
-            let reason = reasons(&error);
-            tracing::warn!(
-                reason,
-                "no issuer of login tokens can be reached: install the system's CA certificates, or set upstream.ca_file"
-            );
-            build(true).map_err(Error::internal)
-        }
-    }
-}
-
-/// The certificates of `upstream.ca_file`.
-fn certificates(config: &config::Upstream) -> Result<Vec<Certificate>> {
-    if config.ca_file.as_os_str().is_empty() {
-        return Ok(Vec::new());
-    }
-    let text = std::fs::read(&config.ca_file).map_err(|error| bad_ca_file(config, &error.to_string()))?;
-    let found = Certificate::from_pem_bundle(&text).map_err(|error| bad_ca_file(config, &reasons(&error)))?;
-    if found.is_empty() { Err(bad_ca_file(config, "it holds no certificate in PEM")) } else { Ok(found) }
-}
-
-fn bad_ca_file(config: &config::Upstream, why: &str) -> Error {
-    Error::Refused(format!(
-        "upstream.ca_file: {}: {why}; name a readable file of CA certificates in PEM, or leave it empty",
-        config.ca_file.display()
-    ))
-}
-
-/// An error with its causes.
-fn reasons(error: &dyn StdError) -> String {
-    let mut text = error.to_string();
-    let mut source = error.source();
-    while let Some(cause) = source {
-        text = format!("{text}: {cause}");
-        source = cause.source();
-    }
-    text
-}
-
 #[cfg(test)]
 mod tests {
-    use reqwest::header::HeaderValue;
-
     use super::*;
     use crate::upstream::tests::settings;
 

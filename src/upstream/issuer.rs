@@ -115,13 +115,14 @@ impl<'a> UserPool<'a> {
 mod tests {
     use super::*;
     use crate::ids::AccountId;
-    use crate::upstream::{Audience, tests::settings};
+    use crate::upstream::{Audience, Proof, tests::settings};
 
     const USER_POOL: &str = "cognito-idp.eu-west-1.amazonaws.com/eu-west-1_AbC123";
 
     fn trust(login_key: &str, kind: Kind) -> Trust {
         let audiences = vec![Audience { client_id: "client".into(), kind }];
-        Trust { account_id: AccountId::parse("000000000000").unwrap(), login_key: login_key.into(), audiences }
+        let account_id = AccountId::parse("000000000000").unwrap();
+        Trust { account_id, login_key: login_key.into(), proof: Proof::IdToken, audiences }
     }
 
     fn open_id(login_key: &str) -> Trust {

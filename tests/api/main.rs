@@ -22,6 +22,7 @@ mod migrations;
 mod openid;
 mod openid_connect_providers;
 mod page_tokens;
+mod policies;
 mod pools;
 mod principal_tags;
 mod public_logins;
@@ -31,6 +32,9 @@ mod roles;
 mod router;
 mod shown;
 mod sign_in_model;
+mod social_logins;
+#[path = "../upstream/social_providers.rs"]
+mod social_providers;
 mod spread;
 mod sweep;
 mod tags;

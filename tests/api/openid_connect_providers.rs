@@ -498,7 +498,7 @@ async fn a_signature_is_needed_and_it_is_one_for_iam() {
     let body = form(&[("Action", "ListOpenIDConnectProviders"), ("Version", "2010-05-08")]);
     let unsigned = developer.send(request(&body)).await;
     unsigned.denied_at_the_door(403, "MissingAuthenticationToken", "Missing Authentication Token");
-    let text = "Credential should be scoped to correct service: 'iam'.";
+    let text = "Credential should be scoped to correct service: 'iam' or 'sts'.";
     let other_service = developer.send(developer.sign_request(request(&body), &body)).await;
     other_service.denied_at_the_door(403, "SignatureDoesNotMatch", text);
     // One that is good for IAM is not for the other protocol.

@@ -6,6 +6,7 @@ use symbolon::error::{Error, Result};
 use symbolon::ids::AccessKeyId;
 use symbolon::installation::{self, Installation, Kind, SealState};
 use symbolon::keys::control;
+use symbolon::policy::{Context, Decision, Policy, Question};
 use symbolon::pools::Pool;
 use symbolon::pools::Settings;
 use symbolon::seal::Seal;
@@ -14,6 +15,12 @@ use symbolon::tenants::tenant::Status;
 use symbolon::tenants::{AccessKey, Tenant};
 
 use crate::harness::*;
+
+/// A policy that allows this action.
+fn policy(action: &str) -> Policy {
+    let statement = serde_json::json!({"Effect": "Allow", "Action": action, "Resource": "*"});
+    Policy::parse(&serde_json::json!({ "Statement": statement }).to_string()).unwrap()
+}
 
 fn key(text: &str) -> AccessKeyId {
     AccessKeyId::parse(text).unwrap()
@@ -67,6 +74,73 @@ async fn a_disabled_or_deleted_key_is_not_usable() {
     assert!(!AccessKey::delete(&mut conn, &key("AKIA")).await.unwrap());
     assert!(!AccessKey::set_status(&mut conn, &key("AKIA"), Status::Enabled).await.unwrap());
     assert!(AccessKey::usable(&mut conn, &seal(), &key("AKIA")).await.unwrap().is_none());
+}
+
+#[tokio::test]
+async fn a_usable_key_comes_with_its_policy() {
+    let db = fresh_db().await;
+    let mut conn = db.conn().await;
+    let owner = tenant(&mut conn, 1).await;
+    AccessKey::create(&mut conn, &seal(), &key("AKIA"), &owner, &Secret::new("secret")).await.unwrap();
+    AccessKey::create(&mut conn, &seal(), &key("AKIB"), &owner, &Secret::new("secret")).await.unwrap();
+    assert!(AccessKey::usable(&mut conn, &seal(), &key("AKIA")).await.unwrap().unwrap().policy.is_none());
+    assert!(AccessKey::find(&mut conn, &key("AKIA")).await.unwrap().unwrap().policy.is_none());
+
+    assert!(AccessKey::set_policy(&mut conn, &key("AKIA"), Some(&policy("a:Get*"))).await.unwrap());
+    let found = AccessKey::usable(&mut conn, &seal(), &key("AKIA")).await.unwrap().unwrap().policy.unwrap();
+    let context = Context::new();
+    for (action, expected) in [("a:GetIt", Decision::Allowed), ("a:PutIt", Decision::NotAllowed)] {
+        assert_eq!(found.decide(&Question { action, resource: "*", context: &context }), expected);
+    }
+    let listed = AccessKey::list(&mut conn, None).await.unwrap();
+    assert_eq!(listed.iter().map(|key| key.policy.is_some()).collect::<Vec<_>>(), [true, false]);
+
+    assert!(AccessKey::set_policy(&mut conn, &key("AKIA"), None).await.unwrap());
+    assert!(AccessKey::usable(&mut conn, &seal(), &key("AKIA")).await.unwrap().unwrap().policy.is_none());
+    assert!(!AccessKey::set_policy(&mut conn, &key("AKIC"), None).await.unwrap());
+    assert!(AccessKey::find(&mut conn, &key("AKIC")).await.unwrap().is_none());
+}
+
+#[tokio::test]
+async fn a_stored_policy_that_cannot_be_read_allows_nothing() {
+    let db = fresh_db().await;
+    let mut conn = db.conn().await;
+    let owner = tenant(&mut conn, 1).await;
+    AccessKey::create(&mut conn, &seal(), &key("AKIA"), &owner, &Secret::new("secret")).await.unwrap();
+    for stored in [
+        "null",
+        "{}",
+        "\"*\"",
+        r#"{"Statement": {"Effect": "Allow", "Action": "*", "Resource": "*", "Until": "2030"}}"#,
+        r#"{"Statement": {"Effect": "Allow", "Action": "*", "Resource": "*"}, "Version": "2031-10-17"}"#,
+    ] {
+        sqlx::query("update access_keys set policy = $1::jsonb").bind(stored).execute(&mut *conn).await.unwrap();
+        let found = AccessKey::usable(&mut conn, &seal(), &key("AKIA")).await.unwrap().unwrap().policy.unwrap();
+        let decided = found.decide(&Question { action: "a:GetIt", resource: "*", context: &Context::new() });
+        assert_eq!(decided, Decision::NotAllowed, "{stored}");
+    }
+}
+
+#[tokio::test]
+async fn a_policy_near_its_limit_is_stored_and_read_again() {
+    let db = fresh_db().await;
+    let mut conn = db.conn().await;
+    let owner = tenant(&mut conn, 1).await;
+    AccessKey::create(&mut conn, &seal(), &key("AKIA"), &owner, &Secret::new("secret")).await.unwrap();
+    let document = |actions: usize| {
+        let actions: Vec<String> = (0..actions).map(|number| format!("a:G{number}x")).collect();
+        let statement = serde_json::json!({"Effect": "Allow", "Action": actions, "Resource": "*"});
+        serde_json::json!({ "Statement": [statement] }).to_string()
+    };
+    let most = (1..2000).take_while(|actions| Policy::parse(&document(*actions)).is_ok()).last().unwrap();
+    let text = document(most);
+    assert!(text.len() > 6100, "{}", text.len());
+    let policy = Policy::parse(&text).unwrap();
+    AccessKey::set_policy(&mut conn, &key("AKIA"), Some(&policy)).await.unwrap();
+    let found = AccessKey::usable(&mut conn, &seal(), &key("AKIA")).await.unwrap().unwrap().policy.unwrap();
+    let last = format!("a:G{}x", most - 1);
+    let decided = found.decide(&Question { action: &last, resource: "*", context: &Context::new() });
+    assert_eq!(decided, Decision::Allowed);
 }
 
 #[tokio::test]
@@ -184,8 +258,9 @@ async fn small_write(number: u32, conn: &mut PgConnection, pool: &Pool) -> Optio
             let change = |old: Settings| Ok(Settings { name: "new".into(), ..old });
             pool.clone().update(conn, change).await.map(drop)
         }
-        10 => AccessKey::delete(conn, &key("AKIA")).await.map(drop),
-        11 => pool.clone().delete(conn).await,
+        10 => AccessKey::set_policy(conn, &key("AKIA"), Some(&policy("*"))).await.map(drop),
+        11 => AccessKey::delete(conn, &key("AKIA")).await.map(drop),
+        12 => pool.clone().delete(conn).await,
         _ => return None,
     };
     Some(done)

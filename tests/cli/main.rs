@@ -4,6 +4,7 @@
 mod audiences;
 mod configuration;
 mod keys;
+mod policies;
 mod seed_roles;
 mod seeds;
 mod stage;

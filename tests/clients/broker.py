@@ -100,9 +100,10 @@ def sourced(env_file, home):
     return {name: value for name, value in pairs if name not in ("PWD", "OLDPWD", "SHLVL", "_")}
 
 
-def dev(data_dir, home):
+def dev(data_dir, home, **settings):
+    """A throw-away broker: nothing but the settings given, as variables of its environment."""
     arguments = ["dev", "--ephemeral", "--listen", "127.0.0.1:0", "--admin-listen", "127.0.0.1:0"]
-    return Broker([*arguments, "--data-dir", str(data_dir)], bare_environment(home), "symbolon dev")
+    return Broker([*arguments, "--data-dir", str(data_dir)], bare_environment(home) | settings, "symbolon dev")
 
 
 def serve(**settings):

@@ -27,6 +27,7 @@ MODULES = [
     "terraform",
     "openid_connect_providers",
     "public_logins",
+    "social_logins",
     "tenants",
     "auth_errors",
     "protocol",

@@ -3,11 +3,14 @@
 use std::collections::BTreeSet;
 
 use serde_json::{Value, json};
+use symbolon::clock::Clock;
 
 use crate::broker::{Broker, Launch, MASTER_KEY};
 use crate::client::{self, Client};
 use crate::database::Database;
+use crate::issuer::Fault;
 use crate::proxy::Proxy;
+use crate::social_providers::{AMAZON, CONSUMER, FACEBOOK, Providers, TWITTER};
 
 const SECRET: &str = "wJalrXUtnFEMI/K7MDENG+bPxRfiCYEXAMPLEKEY";
 
@@ -59,6 +62,9 @@ async fn log_lines_are_json_with_request_ids_and_never_hold_a_secret() {
     failed.is_internal_error();
     proxy.recover();
 
+    // A line is read some time after the answer that it tells of.
+    let id = failed.header("x-amzn-requestid");
+    broker.until("to log the failure", async || broker.said().contains(id)).await;
     let lines = broker.log();
     assert!(lines.len() > 40, "{} lines at level trace", lines.len());
     for line in &lines {
@@ -89,6 +95,69 @@ async fn log_lines_are_json_with_request_ids_and_never_hold_a_secret() {
     ] {
         let line = said.lines().find(|line| line.contains(secret));
         assert!(line.is_none(), "{what} is in the log: {line:?}");
+    }
+}
+
+#[tokio::test]
+async fn tokens_of_social_providers_are_in_no_log_line_whatever_comes_of_them() {
+    let (database, client) = Database::with_developer().await;
+    let providers = Providers::start(Clock::System).await;
+    let mut launch = Launch::serve(&database.url).env("SYMBOLON__TELEMETRY__LOG_LEVEL", "trace");
+    for (field, url) in providers.settings() {
+        launch = launch.env(&format!("SYMBOLON__UPSTREAM__{}", field.to_uppercase()), url);
+    }
+    let broker = launch.start().await;
+    let url = &broker.url;
+    let applications =
+        json!({ FACEBOOK: "1001", AMAZON: "amzn1.application.one", TWITTER: format!("{};{}", CONSUMER.0, CONSUMER.1) });
+    let settings = |applications: &Value| {
+        json!({ "IdentityPoolName": "social", "AllowUnauthenticatedIdentities": true,
+                "SupportedLoginProviders": applications })
+    };
+    let pool = client.call(url, "CreateIdentityPool", &settings(&applications)).await.member("IdentityPoolId");
+    let refused =
+        client.call(url, "CreateIdentityPool", &settings(&json!({ TWITTER: "key of consumer-s3cret" }))).await;
+    assert_eq!(refused.status, 400);
+    let tokens = [(FACEBOOK, "Fb-T0ken"), (AMAZON, "Atza-T0ken"), (TWITTER, "Tw-T0ken;Tw-S3cret")];
+    let get_id = async |key: &str, token: &str| {
+        let body = json!({ "IdentityPoolId": pool, "Logins": { key: token } });
+        client::call_unsigned(url, "GetId", &body).await.status
+    };
+    providers.facebook("Fb-T0ken", "1001", "ann");
+    providers.amazon("Atza-T0ken", "one", "ann");
+    providers.twitter("Tw-T0ken", "Tw-S3cret", "42");
+    for (key, token) in tokens {
+        assert_eq!(get_id(key, token).await, 200);
+    }
+    let faults = [
+        Fault::Says(400, "{}".to_owned()),
+        Fault::Status(500),
+        Fault::Text("no JSON".to_owned()),
+        Fault::Redirect("http://127.0.0.1:1/?access_token=Fb-T0ken".to_owned()),
+        Fault::Reset,
+    ];
+    for fault in faults {
+        providers.behave();
+        providers.misbehave("", fault);
+        for (key, token) in tokens {
+            assert_eq!(get_id(key, token).await, 400);
+        }
+    }
+    // Nobody listens any more.
+    drop(providers);
+    for (key, token) in tokens {
+        assert_eq!(get_id(key, token).await, 400);
+    }
+    let metrics = broker.ask("/metrics").await.text;
+    assert!(metrics.contains(r#"symbolon_upstream_fetch_total{result="ok"} 7"#), "{metrics}");
+    let said = broker.stop().await.stderr;
+    let lines: Vec<Value> = said.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    let failures = lines.iter().filter(|line| line["message"] == "a login provider could not be asked");
+    let results: BTreeSet<&str> = failures.filter_map(|line| line["result"].as_str()).collect();
+    assert_eq!(results, BTreeSet::from(["bad_document", "bad_status", "unreachable"]));
+    for secret in ["T0ken", "S3cret", "consumer-s3cret", "oauth_signature", "access_token"] {
+        let line = said.lines().find(|line| line.contains(secret));
+        assert!(line.is_none(), "{secret} is in the log: {line:?}");
     }
 }
 

@@ -15,6 +15,8 @@ mod issuer;
 mod proxy;
 mod raw;
 mod seen;
+#[path = "../upstream/social_providers.rs"]
+mod social_providers;
 
 mod collisions;
 mod crash;

@@ -17,7 +17,7 @@ use super::minting::altered;
 type Body = UnsyncBoxBody<Bytes, Infallible>;
 
 /// An answer, or a closed connection.
-pub(super) type Answer = io::Result<Response<Body>>;
+pub type Answer = io::Result<Response<Body>>;
 
 /// What the issuer answers on a path, or on all that end in it, in place of the truth.
 #[derive(Clone, Debug)]
@@ -40,6 +40,8 @@ pub enum Fault {
     Altered(Value),
     /// This text, whatever it is.
     Text(String),
+    /// This text, with this status.
+    Says(u16, String),
     /// The right document, with this status.
     Status(u16),
     /// The connection is closed without an answer.
@@ -47,7 +49,7 @@ pub enum Fault {
 }
 
 /// What a request is answered with this fault, where `document` is the truth.
-pub(super) async fn faulty(fault: Fault, document: Option<Value>) -> Answer {
+pub async fn faulty(fault: Fault, document: Option<Value>) -> Answer {
     let document = document.unwrap_or_default();
     let text = document.to_string();
     Ok(match fault {
@@ -75,13 +77,14 @@ pub(super) async fn faulty(fault: Fault, document: Option<Value>) -> Answer {
         }
         Fault::Altered(members) => whole(StatusCode::OK, altered(&document, &members).to_string()),
         Fault::Text(text) => whole(StatusCode::OK, text),
+        Fault::Says(status, text) => whole(StatusCode::from_u16(status).unwrap(), text),
         Fault::Status(status) => whole(StatusCode::from_u16(status).unwrap(), text),
         Fault::Reset => return Err(io::Error::other("closed on purpose")),
     })
 }
 
 /// An answer in one piece.
-pub(super) fn whole(status: StatusCode, body: impl Into<Bytes>) -> Response<Body> {
+pub fn whole(status: StatusCode, body: impl Into<Bytes>) -> Response<Body> {
     let mut answer = Response::new(Full::new(body.into()).boxed_unsync());
     *answer.status_mut() = status;
     answer.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));

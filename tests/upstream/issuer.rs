@@ -25,7 +25,7 @@ use tokio_rustls::rustls::ServerConfig;
 use tokio_rustls::rustls::pki_types::PrivateKeyDer;
 
 #[path = "faults.rs"]
-mod faults;
+pub mod faults;
 #[path = "minting.rs"]
 pub mod minting;
 

@@ -1,7 +1,9 @@
 //! Logins of other providers, against a real issuer: what is fetched, and which tokens hold.
 #![expect(clippy::unwrap_used, reason = "helpers of tests are tests")]
 
+mod idp;
 mod issuer;
+mod social_providers;
 mod stage;
 
 mod addresses;
@@ -9,6 +11,8 @@ mod attacks;
 mod fetching;
 mod introspection;
 mod keeping;
+mod saml;
+mod social;
 
 #[tokio::test]
 async fn the_issuer_of_these_tests_publishes_its_keys_and_counts() {

@@ -6,7 +6,7 @@ use symbolon::clock::{Clock, FixedClock};
 use symbolon::config::{self, Config, Sources};
 use symbolon::error::{Error, InvalidLogin, Result};
 use symbolon::ids::AccountId;
-use symbolon::upstream::{Audience, Kind, Trust, Upstream, VerifiedLogin};
+use symbolon::upstream::{Audience, Kind, Proof, Trust, Upstream, VerifiedLogin};
 use time::OffsetDateTime;
 
 /// The time on the clock at first, in epoch seconds.
@@ -60,6 +60,7 @@ fn trust(tenant: &str, login_key: &str, kind: Kind) -> Trust {
     Trust {
         account_id: AccountId::parse(tenant).unwrap(),
         login_key: login_key.to_owned(),
+        proof: Proof::IdToken,
         audiences: vec![Audience { client_id: CLIENT.to_owned(), kind }],
     }
 }

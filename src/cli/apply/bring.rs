@@ -21,7 +21,7 @@ use crate::pools::roles::Roles;
 use crate::pools::{Audiences, Pool, Settings};
 use crate::retry;
 use crate::seal::Seal;
-use crate::tenants::{AccessKey, Tenant};
+use crate::tenants::{AccessKey, Tenant, access_key};
 
 /// What became of one item.
 #[derive(Clone, Copy)]
@@ -160,14 +160,22 @@ async fn bring_tenant(conn: &mut PgConnection, wanted: &WantedTenant) -> Result<
 async fn bring_key(conn: &mut PgConnection, seal: &Seal, account: &AccountId, wanted: &WantedKey) -> Result<Fate> {
     let found = AccessKey::secret(conn, seal, &wanted.id).await?;
     let same = |secret: &[u8]| secret == wanted.secret.expose();
-    if found.as_ref().is_some_and(|(owner, secret)| owner == account && same(secret.expose())) {
+    let same_secret = found.as_ref().is_some_and(|(owner, secret)| owner == account && same(secret.expose()));
+    let policy = wanted.policy.as_ref().map(access_key::document).transpose()?;
+    let found_policy = AccessKey::find(conn, &wanted.id).await?.and_then(|key| key.policy);
+    let same_policy = policy.is_none() || policy == found_policy;
+    if same_secret && same_policy {
         return Ok(Fate::Left);
     }
     let mut tx = conn.begin().await?;
-    let (done, fate) = match found {
+    let (mut done, fate) = match found {
+        Some(_) if same_secret => (true, Fate::Changed),
         Some(_) => (AccessKey::set_secret(&mut tx, seal, &wanted.id, account, &wanted.secret).await?, Fate::Changed),
         None => (AccessKey::create(&mut tx, seal, &wanted.id, account, &wanted.secret).await?, Fate::Made),
     };
+    if done && !same_policy {
+        done = AccessKey::set_policy(&mut tx, &wanted.id, wanted.policy.as_ref()).await?;
+    }
     if !done {
         return Err(Error::Contended);
     }

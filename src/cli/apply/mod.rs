@@ -5,7 +5,8 @@
 //!
 //! - `[[tenant]]`: `account_id` and `name`, both needed. Another name renames it.
 //! - `[[tenant.access_key]]`: `id`, and `secret_env` (a variable) or `secret_file` (a file that only its owner can read,
-//!   relative to the seed). Another secret replaces it.
+//!   relative to the seed). What it may do: `policy` (JSON) or `policy_file` (relative to the seed), which left out stays.
+//!   Another secret or policy replaces it.
 //! - `[[tenant.openid_connect_provider]]`: `url` and `client_id_list`, both needed; `thumbprint_list`, `tags`.
 //! - `[[tenant.identity_pool]]`: `identity_pool_id` and `identity_pool_name`, both needed;
 //!   `allow_unauthenticated_identities` (false otherwise), `allow_classic_flow`, `developer_provider_name`,
@@ -61,6 +62,9 @@ pub const EXAMPLE: &str = r#"Example of a FILE:
   [[tenant.access_key]]
   id = "AKIAEXAMPLE0000000AA"
   secret_env = "ACME_SECRET"          # or secret_file = "acme.secret", readable by its owner alone
+  # What it may do, else everything; or policy_file = "issuer.json".
+  policy = '''{"Version": "2012-10-17", "Statement": [
+    {"Effect": "Allow", "Action": "cognito-identity:GetOpenIdTokenForDeveloperIdentity", "Resource": "*"}]}'''
 
   [[tenant.openid_connect_provider]]
   url = "https://idp.example.com"
@@ -106,8 +110,9 @@ pub const EXAMPLE: &str = r#"Example of a FILE:
 
 Applied again it changes nothing; what it does not name is left alone. Existing pools are changed as UpdateIdentityPool
 would: public providers left out are cleared; allow_classic_flow, developer_provider_name and tags left out stay. Of an
-OpenID Connect provider, thumbprint_list and tags left out stay. Roles and role mappings are one: if a pool names either,
-both are brought to what it says. Principal tags are brought for each provider named, audiences if they are named."#;
+access key, the policy left out stays. Of an OpenID Connect provider, thumbprint_list and tags left out stay. Roles and
+role mappings are one: if a pool names either, both are brought to what it says. Principal tags are brought for each
+provider named, audiences if they are named."#;
 
 /// Options of `symbolon apply`.
 #[derive(Debug, clap::Args)]

@@ -20,6 +20,7 @@ use crate::config::{Config, Environment};
 use crate::error::Error;
 use crate::iam::{OidcProvider, provider_url};
 use crate::ids::{AccessKeyId, AccountId};
+use crate::policy::Policy;
 use crate::tags::Tags;
 use crate::tenants::access_key::{Secret, is_dev_access_key};
 
@@ -27,7 +28,7 @@ use crate::tenants::access_key::{Secret, is_dev_access_key};
 pub(super) struct Context<'a> {
     pub(super) config: &'a Config,
     pub(super) environment: &'a Environment,
-    /// Where secret files are looked for.
+    /// Where files of secrets and policies are looked for.
     pub(super) folder: &'a Path,
     /// Whether dev mode's well-known access keys are allowed.
     pub(super) dev: bool,
@@ -47,6 +48,8 @@ pub(super) struct WantedKey {
     pub(super) line: usize,
     pub(super) id: AccessKeyId,
     pub(super) secret: Secret,
+    /// Left out, the one that the key has stays.
+    pub(super) policy: Option<Policy>,
 }
 
 /// An OpenID Connect provider.
@@ -150,8 +153,28 @@ fn read_key(section: &Section<'_, '_>, context: &Context<'_>, seen: &mut Seen) -
         );
     }
     let secret = read_secret(section, context);
+    let policy = read_policy(section, context);
     section.end();
-    Some(WantedKey { line: section.line(), id: id?, secret: secret? })
+    Some(WantedKey { line: section.line(), id: id?, secret: secret?, policy })
+}
+
+fn read_policy(section: &Section<'_, '_>, context: &Context<'_>) -> Option<Policy> {
+    let (field, text) = match (section.text("policy"), section.text("policy_file")) {
+        (Some(text), None) => ("policy", Ok(text)),
+        (None, Some(file)) => {
+            let path = context.folder.join(file);
+            let unreadable = |error: std::io::Error| format!("cannot read {}: {error}", path.display());
+            ("policy_file", fs::read_to_string(&path).map_err(unreadable))
+        }
+        (None, None) => return None,
+        (Some(_), Some(_)) => {
+            section.problem("policy", "policy or policy_file is taken, not both");
+            return None;
+        }
+    };
+    text.and_then(|text| Policy::parse(&text).map_err(|problem| problem.to_string()))
+        .inspect_err(|why| section.problem(field, why))
+        .ok()
 }
 
 fn read_secret(section: &Section<'_, '_>, context: &Context<'_>) -> Option<Secret> {
@@ -243,7 +266,7 @@ fn check_provider(
         "ThumbprintList": thumbprints.unwrap_or_default(),
         "Tags": tags.into_iter().flatten().map(tag).collect::<Vec<_>>(),
     });
-    if let Some((_, shape)) = aws_query::shapes::operation("CreateOpenIDConnectProvider") {
+    if let Some((_, shape)) = aws_query::shapes::iam_operation("CreateOpenIDConnectProvider") {
         for violation in validate::violations(shape, &request) {
             section.problem("", &violation.to_string());
         }
@@ -281,6 +304,7 @@ mod tests {
         let tenants =
             read(source, &context).map_err(|problems| problems.join("\n")).unwrap_or_else(|why| panic!("{why}"));
         let [tenant] = tenants.as_slice() else { panic!("{} tenants", tenants.len()) };
+        assert!(tenant.keys[0].policy.is_some());
         assert_eq!([tenant.keys.len(), tenant.providers.len(), tenant.pools.len()], [1, 1, 1]);
         let pool = &tenant.pools[0];
         assert_eq!(pool.settings(Settings::default()).providers.login_keys().len(), 3);

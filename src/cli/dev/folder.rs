@@ -75,6 +75,7 @@ impl Folder {
         let settings = self.path.join("symbolon.toml").display().to_string();
         let variables = [
             ("AWS_ENDPOINT_URL_COGNITO_IDENTITY", endpoint),
+            ("AWS_ENDPOINT_URL_STS", endpoint),
             ("AWS_ENDPOINT_URL_IAM", endpoint),
             ("AWS_ACCESS_KEY_ID", DEV_ACCESS_KEY),
             ("AWS_SECRET_ACCESS_KEY", DEV_SECRET),

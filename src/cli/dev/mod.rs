@@ -30,6 +30,8 @@ const PROFILE: &str = r#"
 regions = ["us-east-1", "*"]
 [server]
 drain_delay = 0
+[credentials]
+builtin = true
 [limits]
 requests_per_second_per_address = 0
 signed_requests_per_second_per_account = 0
@@ -293,7 +295,7 @@ fn banner(folder: &Folder, listeners: &Listeners, issuer: &str) -> Result<(), Fa
         "\nSymbolon {version} (dev): an Amazon Cognito Identity endpoint of your own.
 
   endpoint   {endpoint}    any region; access key test, secret test (or any 12-digit account number)
-             also for IAM's OpenID Connect providers
+             also for IAM's login providers and roles, and for STS
   issuer     {issuer}/.well-known/openid-configuration{elsewhere}
   admin      http://{admin}/readyz, /metrics
   settings   . {env}

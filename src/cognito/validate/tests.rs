@@ -96,6 +96,15 @@ fn the_three_errors_seen_in_the_wild_are_told_with_the_login_hidden() {
 }
 
 #[test]
+fn the_secret_of_an_application_is_never_shown() {
+    let providers = json!({ "api.twitter.com": "key s3cr3t", "graph.facebook.com": "1 2", "www.digits.com": "" });
+    let body = json!({ "IdentityPoolName": "web", "AllowUnauthenticatedIdentities": false, "SupportedLoginProviders": providers });
+    let text = message(&violations_of("CreateIdentityPool", &body));
+    assert!(text.contains("{api.twitter.com=***, graph.facebook.com=1 2, www.digits.com=}"), "{text}");
+    assert!(!text.contains("s3cr3t"), "{text}");
+}
+
+#[test]
 fn logins_are_never_shown() {
     let secret = "s3cr3t".repeat(10_000);
     refused(
