@@ -4,7 +4,10 @@
 use crate::cognito::model::{Bounds, Member, Pattern, Shape};
 
 macro_rules! operations {
-    ($(#[$doc:meta])* $name:ident: $($operation:literal => $input:ident,)*) => {
+    ($(#[$doc:meta])* $name:ident, $names:ident: $($operation:literal => $input:ident,)*) => {
+        /// Every operation of the service that is served.
+        pub const $names: &[&str] = &[$($operation),*];
+
         $(#[$doc])*
         #[must_use]
         pub fn $name(name: &str) -> Option<(&'static str, &'static Shape)> {
@@ -18,7 +21,7 @@ macro_rules! operations {
 
 operations! {
     /// The name and the input of an operation of IAM, or nothing if it is not served.
-    iam_operation:
+    iam_operation, IAM_OPERATIONS:
     "AddClientIDToOpenIDConnectProvider" => CLIENT_OF_PROVIDER,
     "CreateOpenIDConnectProvider" => CREATE,
     "DeleteOpenIDConnectProvider" => PROVIDER,
@@ -47,7 +50,7 @@ operations! {
 
 operations! {
     /// The name and the input of an operation of STS, or nothing if it is not served.
-    sts_operation:
+    sts_operation, STS_OPERATIONS:
     "AssumeRoleWithWebIdentity" => ASSUME_ROLE,
     "GetCallerIdentity" => NOTHING,
 }
