@@ -23,6 +23,7 @@ mod openid;
 mod openid_connect_providers;
 mod page_tokens;
 mod policies;
+mod policy_evasions;
 mod policy_matrix;
 mod pools;
 mod principal_tags;

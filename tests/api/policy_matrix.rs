@@ -1,7 +1,7 @@
 //! The matrix of policies: every signed operation with a key of each policy, and what its owner must be told.
 
 mod expectations;
-mod requests;
+pub mod requests;
 
 use std::collections::BTreeSet;
 use std::net::SocketAddr;
@@ -17,8 +17,7 @@ use symbolon::tenants::access_key::Secret;
 use crate::client::{Answer, Broker, Developer, broker_with, key_id};
 use crate::harness;
 use expectations::{ANYONES, COGNITO, Circumstances, IAM, Row, rows};
-use requests::Place;
-pub use requests::{Asked, Body, form, iam};
+use requests::{Asked, Place};
 
 /// Where the trusted proxy of the matrix is.
 const PROXY: &str = "10.0.0.0/8";

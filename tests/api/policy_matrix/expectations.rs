@@ -80,27 +80,6 @@ const READ: &[&[&str]] = &[&[
     "ListRoles",
 ]];
 const DELETE: &[&[&str]] = &[&["DeleteIdentities", "DeleteIdentityPool", "DeleteOpenIDConnectProvider", "DeleteRole"]];
-const ALL_BUT_DELETE_OF_COGNITO: &[&[&str]] = &[
-    OF_NO_POOL,
-    &[
-        "DescribeIdentity",
-        "DescribeIdentityPool",
-        "GetIdentityPoolRoles",
-        "GetOpenIdTokenForDeveloperIdentity",
-        "GetPrincipalTagAttributeMap",
-        "ListIdentities",
-        "ListTagsForResource",
-        "LookupDeveloperIdentity",
-        "MergeDeveloperIdentities",
-        "SetIdentityPoolRoles",
-        "SetPrincipalTagAttributeMap",
-        "TagResource",
-        "UnlinkDeveloperIdentity",
-        "UntagResource",
-        "UpdateIdentityPool",
-    ],
-];
-
 /// Where a request comes from, and what a proxy has put in.
 pub struct Circumstances {
     pub peer: &'static str,
@@ -199,9 +178,10 @@ fn by_actions() -> Vec<Row> {
         ),
         row(
             "a Deny before an Allow",
-            ALL_BUT_DELETE_OF_COGNITO,
-            &[OF_A_PROVIDER, OF_NO_PROVIDER, OF_A_ROLE, OF_NO_ROLE, &["DeleteIdentities", "DeleteIdentityPool"]],
-            r#"[{"Effect": "Deny", "Action": ["iam:*", "cognito-identity:Delete*"], "Resource": "*"},
+            &[OF_A_POOL],
+            &[OF_NO_POOL, OF_A_PROVIDER, OF_NO_PROVIDER, OF_A_ROLE, OF_NO_ROLE],
+            r#"[{"Effect": "Deny", "Resource": "*",
+                 "Action": ["iam:*", "cognito-identity:CreateIdentityPool", "cognito-identity:ListIdentityPools"]},
                 {"Effect": "Allow", "Action": "*", "Resource": "*"}]"#,
         ),
         row(

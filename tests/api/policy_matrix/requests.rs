@@ -34,7 +34,7 @@ impl Asked {
 }
 
 /// A form body.
-pub fn form(action: &str, parameters: &[(&'static str, String)]) -> String {
+fn form(action: &str, parameters: &[(&'static str, String)]) -> String {
     let common = [("Action", action), ("Version", "2010-05-08")];
     let mut form = form_urlencoded::Serializer::new(String::new());
     form.extend_pairs(common).extend_pairs(parameters).finish()
