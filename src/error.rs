@@ -48,6 +48,9 @@ pub enum Error {
     /// A login token that does not hold.
     #[error("invalid login token: {0}")]
     InvalidLogin(#[from] InvalidLogin),
+    /// The STS that gives credentials could not be asked; the text is for the log.
+    #[error("the STS of credentials.sts_endpoint could not be asked: {0}")]
+    StsFailed(String),
     /// An issuer, or what stands behind it, could not be asked; the text is for the log.
     #[error("upstream: {0}")]
     Upstream(String),
@@ -132,6 +135,12 @@ pub enum Error {
     /// The tenant has an OpenID Connect provider of this URL already.
     #[error("OpenID Connect provider {0} exists already")]
     OidcProviderExists(String),
+    /// No SAML provider of this ARN that the caller may see.
+    #[error("SAML provider {0} not found")]
+    SamlProviderNotFound(String),
+    /// The tenant has a SAML provider of this name already.
+    #[error("SAML provider {0} exists already")]
+    SamlProviderExists(String),
     /// No role of this name that the caller may see.
     #[error("role {0} not found")]
     RoleNotFound(String),
@@ -276,6 +285,12 @@ pub enum InvalidLogin {
     /// Not one of this service's own tokens, where only those are taken.
     #[error("not one of this service's tokens")]
     NotOwnToken,
+    /// A SAML response that breaks a rule; the text says which.
+    #[error("SAML response: {0}")]
+    Saml(&'static str),
+    /// A SAML assertion that the operation has taken before.
+    #[error("the assertion was taken before")]
+    Replayed,
     /// A claim that is mapped to a principal tag does not fit one.
     #[error("the claim {0} does not fit a principal tag")]
     UnfitTagClaim(String),

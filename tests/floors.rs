@@ -41,6 +41,7 @@ const GROUND: &[&str] = &[
     "sigv4",
     "tags",
     "telemetry",
+    "xml",
 ];
 
 /// Macros live at the root of the crate; this is the module that each belongs to.

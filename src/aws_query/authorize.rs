@@ -41,11 +41,15 @@ async fn resource(app: &App, verified: &Verified, operation: &str, input: &Value
             arn(format!("oidc-provider/{}", url.split_once("://").map_or(url, |(_, kept)| kept)))
         }
         "ListOpenIDConnectProviders" => arn("oidc-provider/".to_owned()),
+        "CreateSAMLProvider" => arn(format!("saml-provider/{}", text("Name"))),
+        "ListSAMLProviders" => arn("saml-provider/".to_owned()),
+        _ if input.get("SAMLProviderArn").is_some() => text("SAMLProviderArn").to_owned(),
         "CreateRole" => {
             let path = input.get("Path").and_then(Value::as_str).unwrap_or("/");
             arn(format!("role{path}{}", text("RoleName")))
         }
         "ListRoles" => arn(format!("role{}", input.get("PathPrefix").and_then(Value::as_str).unwrap_or("/"))),
+        _ if input.get("RoleName").is_some() && verified.is_session() => arn(format!("role/{}", text("RoleName"))),
         _ if input.get("RoleName").is_some() => {
             let name = text("RoleName");
             let found = retry!(app.db, |conn| { Role::find(conn, &verified.account_id, name).await })?;

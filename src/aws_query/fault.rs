@@ -20,6 +20,12 @@ pub fn of(error: Error) -> Fault {
         Error::OidcProviderExists(url) => {
             with(StatusCode::CONFLICT, "EntityAlreadyExists", format!("Provider with url {url} already exists."))
         }
+        Error::SamlProviderNotFound(arn) => {
+            with(StatusCode::NOT_FOUND, "NoSuchEntity", format!("Manifest not found for arn {arn}"))
+        }
+        Error::SamlProviderExists(name) => {
+            with(StatusCode::CONFLICT, "EntityAlreadyExists", format!("Provider with name {name} already exists."))
+        }
         Error::RoleNotFound(name) => {
             with(StatusCode::NOT_FOUND, "NoSuchEntity", format!("The role with name {name} cannot be found."))
         }

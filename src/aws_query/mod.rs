@@ -8,6 +8,7 @@ mod fault;
 mod form;
 mod iam;
 mod roles;
+mod saml;
 pub mod shapes;
 mod sts;
 mod xml;
@@ -181,6 +182,15 @@ async fn dispatch(call: Call<'_>, verified: Verified) -> Result<Value, Fault> {
         "TagOpenIDConnectProvider" => signed(call, verified, iam::tag).await,
         "UntagOpenIDConnectProvider" => signed(call, verified, iam::untag).await,
         "ListOpenIDConnectProviderTags" => signed(call, verified, iam::list_tags).await,
+
+        "CreateSAMLProvider" => signed(call, verified, saml::create).await,
+        "GetSAMLProvider" => signed(call, verified, saml::get).await,
+        "ListSAMLProviders" => signed(call, verified, saml::list).await,
+        "UpdateSAMLProvider" => signed(call, verified, saml::update).await,
+        "DeleteSAMLProvider" => signed(call, verified, saml::delete).await,
+        "TagSAMLProvider" => signed(call, verified, saml::tag).await,
+        "UntagSAMLProvider" => signed(call, verified, saml::untag).await,
+        "ListSAMLProviderTags" => signed(call, verified, saml::list_tags).await,
 
         "CreateRole" => signed(call, verified, roles::create).await,
         "GetRole" => signed(call, verified, roles::get).await,

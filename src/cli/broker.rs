@@ -17,12 +17,13 @@ use crate::db::Db;
 use crate::error::Error;
 use crate::http::listener::{self, Patience};
 use crate::http::{self, admin};
+use crate::identities::taken;
 use crate::installation::{self, Installation, SealState};
 use crate::pools::sweep;
 use crate::seal::Seal;
 use crate::telemetry;
 
-/// How often access-key uses are written, idle rates dropped, master keys compared and deleted pools swept.
+/// How often access-key uses are written, idle rates dropped, master keys compared, and deleted pools and expired assertions swept.
 const HOUSEKEEPING: Duration = Duration::from_secs(30);
 
 /// How long one round of that may take.
@@ -91,6 +92,11 @@ pub async fn build(
 ) -> Result<Arc<App>, Failure> {
     for opened in config.opened_switches() {
         tracing::warn!(opened, "a switch for laboratories is on");
+    }
+    match (config.credentials.sts_endpoint.as_str(), config.credentials.builtin) {
+        ("", false) => tracing::info!("no credentials are given: neither credentials.sts_endpoint nor .builtin is set"),
+        ("", true) => tracing::info!(backend = "builtin", "credentials are this broker's own"),
+        (endpoint, _) => tracing::info!(backend = "sts", endpoint, "credentials come from an STS"),
     }
     let mut conn = db.connect().await?;
     let state = installation::unseal(&mut conn, &seal).await?;
@@ -218,6 +224,7 @@ async fn keep_house(app: &App, ending: CancellationToken, upkeep: impl Fn()) {
                 // A call that asks issuers may come to write so much later.
                 let busy = app.config.server.handler_timeout + app.config.upstream.fetch_timeout;
                 sweep::sweep(&mut conn, app.config.keys.sign_fence + busy).await?;
+                taken::sweep(&mut conn).await?;
             }
             Ok(())
         };

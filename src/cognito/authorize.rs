@@ -67,9 +67,8 @@ fn canonical(verified: &Verified, arn: &str) -> String {
 
 /// The pool of an identity; of one that the caller cannot see, no pool.
 async fn pool_of(app: &App, verified: &Verified, identity: &str) -> Result<String> {
-    let Some(id) = IdentityId::parse(identity).filter(|id| id.region == verified.region) else {
-        return Ok(pool_arn(verified, ""));
-    };
+    let id = IdentityId::parse(identity).filter(|id| id.region == verified.region && !verified.is_session());
+    let Some(id) = id else { return Ok(pool_arn(verified, "")) };
     let found = retry!(app.db, |conn| { Identity::find_public(conn, &id).await })?;
     let pool = found.map(|(pool, _)| pool).filter(|pool| pool.account_id == verified.account_id);
     Ok(pool_arn(verified, &pool.map(|pool| PoolId::to_string(&pool.id)).unwrap_or_default()))

@@ -69,6 +69,13 @@ impl Verified {
         self.address
     }
 
+    /// Whether it is a session of a role, which has no rights: nothing need be looked up to refuse it, and so the refusal
+    /// tells nothing of what is there.
+    #[must_use]
+    pub fn is_session(&self) -> bool {
+        matches!(self.principal, Principal::Session(_))
+    }
+
     /// A caller who may do everything in its tenant, as an access key without a policy may.
     ///
     /// # Errors

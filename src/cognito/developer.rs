@@ -11,6 +11,7 @@ use super::logins::{self, Logins};
 use super::tokens::TokenOutput;
 use super::wire;
 use crate::app::App;
+use crate::cache::Moment;
 use crate::error::{Error, Result};
 use crate::identities::sign_in::{Change, Claim, sign_in};
 use crate::identities::{DeveloperUser, Identity, Login, merge, unlink};
@@ -39,13 +40,14 @@ pub struct TokenInput {
 /// `GetOpenIdTokenForDeveloperIdentity`: the identity of the caller's user, found or made, and a token for it.
 pub async fn get_open_id_token(app: &App, caller: Caller, mut input: TokenInput) -> Result<TokenOutput> {
     let lifetime = app.token_lifetime(input.token_duration)?;
+    let read_at = app.moment();
     let pool = caller.remembered_pool(app, &input.identity_pool_id).await?;
     let (pool, user) = developer_user(app, &caller, pool, &mut input.logins).await?;
     let named = match &input.identity_id {
         Some(text) => Some(IdentityId::parse(text).ok_or_else(|| Error::IdentityNotFound(text.clone()))?),
         None => None,
     };
-    let public = public_logins(app, &pool, input.logins).await?;
+    let public = public_logins(app, &pool, read_at, input.logins).await?;
     let tags = principal_tags::of(&pool, &public, input.principal_tags.unwrap_or_default())?;
     let vouched = Vouched { developer: Some(&user), public: &public };
     let grant = |identity: &IdentityId| Grant::new(&pool, identity, vouched, &tags, lifetime);
@@ -96,14 +98,16 @@ async fn developer_user(
 }
 
 /// The public logins beside the developer user. The operation has no exception for an issuer that cannot be asked.
-async fn public_logins(app: &App, pool: &Pool, logins: Logins) -> Result<Vec<VerifiedLogin>> {
+async fn public_logins(app: &App, pool: &Pool, read_at: Option<Moment>, logins: Logins) -> Result<Vec<VerifiedLogin>> {
     if logins.is_empty() {
         return Ok(Vec::new());
     }
-    logins::verify(app, pool, logins).await.map_err(|error| match error {
-        Error::Upstream(why) => Error::internal(why),
-        error => error,
-    })
+    logins::verify(app, pool, read_at, logins, "GetOpenIdTokenForDeveloperIdentity").await.map_err(
+        |error| match error {
+            Error::Upstream(why) => Error::internal(why),
+            error => error,
+        },
+    )
 }
 
 /// `LookupDeveloperIdentity`'s input.

@@ -145,6 +145,10 @@ impl From<Error> for Fault {
                 cause: Some(error),
                 ..Self::new("ExternalServiceException", "A login provider could not be asked. Try again.")
             },
+            error @ Error::StsFailed(_) => Self {
+                cause: Some(error),
+                ..Self::new("ExternalServiceException", "The STS that gives credentials could not be asked. Try again.")
+            },
             Error::OwnTokenAsLogin => Self::new(NOT_AUTHORIZED, "Invalid login token. Can't pass in a Cognito token."),
             Error::DeveloperProviderNotPublic => Self::new(INVALID, "Please provide a valid public provider."),
             Error::DeveloperProviderNotSupported => {
@@ -187,6 +191,8 @@ impl From<Error> for Fault {
             // IAM's business: no operation of this API asks for one.
             | Error::OidcProviderNotFound(_)
             | Error::OidcProviderExists(_)
+            | Error::SamlProviderNotFound(_)
+            | Error::SamlProviderExists(_)
             | Error::RoleNotFound(_)
             | Error::RoleExists(_)
             | Error::RoleNotAssumable
@@ -244,6 +250,10 @@ fn login_text(why: &InvalidLogin) -> String {
         // As it was seen where the provider's reason is not passed on.
         InvalidLogin::NotHonoured => String::new(),
         InvalidLogin::NotOwnToken => " Not a Cognito token.".to_owned(),
+        InvalidLogin::Saml(why) => format!(" {why}"),
+        InvalidLogin::Replayed => {
+            " This SAML assertion was taken by the operation before; sign in at the provider again.".to_owned()
+        }
         InvalidLogin::UnfitTagClaim(claim) => format!(" The claim '{claim}' does not fit a principal tag."),
     }
 }

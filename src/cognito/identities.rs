@@ -42,10 +42,11 @@ pub async fn get_id(app: &App, visitor: Visitor, input: GetIdInput) -> Result<Id
     if logins.is_empty() {
         return get_guest_id(app, visitor, &input.identity_pool_id).await;
     }
+    let read_at = app.moment();
     let pool = retry!(app.db, |conn| { visitor.pool(conn, &input.identity_pool_id).await })?;
     app.limits.admit_operation(&pool.account_id, "GetId")?;
     logins::check_keys(&pool, &logins)?;
-    let public = logins::verify(app, &pool, logins).await?;
+    let public = logins::verify(app, &pool, read_at, logins, "GetId").await?;
     let claim = Claim { public: &public, ..Claim::default() };
     let limit = app.config.limits.linked_logins_per_identity;
     let signed_in = retry!(app.db, |conn| { sign_in(conn, &pool, &claim, limit).await })?;

@@ -6,6 +6,7 @@ use std::time::Duration;
 use super::caller::Visitor;
 use super::logins::{self, Logins};
 use crate::app::App;
+use crate::cache::Moment;
 use crate::error::{Error, Result};
 use crate::identities::identity::State;
 use crate::identities::sign_in::{Claim, sign_in};
@@ -78,6 +79,9 @@ pub(super) struct Asked {
     pub(super) id: IdentityId,
     state: State,
     has_logins: bool,
+    operation: &'static str,
+    /// The moment before it was.
+    read_at: Option<Moment>,
 }
 
 impl Asked {
@@ -85,13 +89,14 @@ impl Asked {
     ///
     /// # Errors
     /// [`Error::IdentityNotFound`], [`Error::RateExceeded`], or if the database fails.
-    pub(super) async fn read(app: &App, _visitor: Visitor, operation: &str, text: &str) -> Result<Self> {
+    pub(super) async fn read(app: &App, _visitor: Visitor, operation: &'static str, text: &str) -> Result<Self> {
         let not_found = || Error::IdentityNotFound(text.to_owned());
         let id = IdentityId::parse(text).ok_or_else(not_found)?;
+        let read_at = app.moment();
         let asked = retry!(app.db, |conn| {
             let (pool, identity) = Identity::find_public(conn, &id).await?.ok_or_else(not_found)?;
             let has_logins = !Login::of_identity(conn, &pool, identity.uuid).await?.is_empty();
-            Ok(Self { pool, id: id.clone(), state: identity.state, has_logins })
+            Ok(Self { pool, id: id.clone(), state: identity.state, has_logins, operation, read_at })
         })?;
         app.limits.admit_operation(&asked.pool.account_id, operation)?;
         Ok(asked)
@@ -141,7 +146,7 @@ impl Asked {
     /// # Errors
     /// As [`logins::verify`]; [`Error::IdentityNotFound`] if its pool was deleted meanwhile.
     pub(super) async fn verify(&self, app: &App, logins: Logins) -> Result<Vec<VerifiedLogin>> {
-        logins::verify(app, &self.pool, logins).await.map_err(|error| match error {
+        logins::verify(app, &self.pool, self.read_at, logins, self.operation).await.map_err(|error| match error {
             Error::PoolNotFound(_) => Error::IdentityNotFound(self.id.to_string()),
             error => error,
         })

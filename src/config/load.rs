@@ -137,6 +137,8 @@ fn environment_source(env: &Environment) -> config::Environment {
         .list_separator(",")
         .with_list_parse_key("regions")
         .with_list_parse_key("server.trusted_proxies")
+        .with_list_parse_key("upstream.saml_audiences")
+        .with_list_parse_key("upstream.saml_recipients")
         .with_list_parse_key("upstream.allow_private_issuers")
         .with_list_parse_key("upstream.allow_ports")
         .with_list_parse_key("upstream.allow_http_issuers")

@@ -217,6 +217,7 @@ pub struct Keys {
 pub struct Limits {
     pub identity_pools_per_account: u32,
     pub openid_connect_providers_per_account: u32,
+    pub saml_providers_per_account: u32,
     pub roles_per_account: u32,
     pub user_pool_providers_per_pool: u32,
     pub openid_connect_providers_per_pool: u32,
@@ -249,6 +250,8 @@ pub struct Upstream {
     pub user_pool_issuer: String,
     pub user_pool_jwks: String,
     pub token_introspection: String,
+    pub saml_audiences: Vec<String>,
+    pub saml_recipients: Vec<String>,
     pub facebook_graph: String,
     pub amazon_token_info: String,
     pub twitter_verify_credentials: String,

@@ -68,6 +68,19 @@ pub(super) fn check(upstream: &Upstream) -> Vec<String> {
         );
     }
     templates(upstream, &mut problems);
+    for (name, list, example) in [
+        ("saml_audiences", &upstream.saml_audiences, "urn:amazon:webservices"),
+        ("saml_recipients", &upstream.saml_recipients, "https://signin.aws.amazon.com/saml"),
+    ] {
+        // SAML compares both as they stand, byte by byte.
+        if list.is_empty()
+            || list.iter().any(|text| text.is_empty() || text.chars().any(|c| c.is_control() || c == ' '))
+        {
+            problems.push(format!(
+                "upstream.{name}: needs an entry at least, and none with blanks in it, such as {example}"
+            ));
+        }
+    }
     social_endpoints(upstream, &mut problems);
     for text in upstream.allow_private_issuers.iter().filter(|text| network(text).is_none()) {
         problems.push(format!(
@@ -214,6 +227,7 @@ mod tests {
             "amazon_token_info = 'https://stand-in.internal:8443/tokeninfo'\nfacebook_graph = 'http://127.0.0.1:9000/'",
             "twitter_verify_credentials = 'https://api.x.com/1.1/account/verify_credentials.json'",
             "allow_private_issuers = ['10.0.0.0/8', 'fd00::/8', '192.168.1.7']",
+            "saml_audiences = ['urn:example:broker']\nsaml_recipients = ['https://app.example.com/saml']",
             "allow_ports = [8443]",
             "hosts = { 'idp.example.test' = '127.0.0.1' }",
             "allow_http_issuers = ['http://127.0.0.1:9000/realm', 'http://keycloak:8080/']",
@@ -236,6 +250,8 @@ mod tests {
             ("user_pool_jwks = '/keys'", "user_pool_jwks", "such as http://"),
             ("token_introspection = 'http://idp.test/introspect'", "token_introspection", "https://"),
             ("token_introspection = 'https://u:p@idp.test/i'", "token_introspection", "user information"),
+            ("saml_audiences = []", "saml_audiences", "urn:amazon:webservices"),
+            ("saml_recipients = ['https://a.test/ saml']", "saml_recipients", "https://signin.aws.amazon.com/saml"),
             ("facebook_graph = ''", "facebook_graph", "https://graph.facebook.com"),
             ("facebook_graph = 'http://graph.facebook.com'", "facebook_graph", "https://"),
             ("amazon_token_info = 'api.amazon.com'", "amazon_token_info", "/auth/o2/tokeninfo"),
@@ -268,6 +284,8 @@ mod tests {
         assert_eq!(given("ALLOW_PORTS", "8443,9443").unwrap().allow_ports, [8443, 9443]);
         assert!(given("ALLOW_PORTS", "https").is_err());
         assert_eq!(given("ALLOW_PRIVATE_ISSUERS", "10.0.0.0/8").unwrap().allow_private_issuers, ["10.0.0.0/8"]);
+        assert_eq!(given("SAML_AUDIENCES", "urn:a,urn:b").unwrap().saml_audiences, ["urn:a", "urn:b"]);
+        assert_eq!(given("SAML_RECIPIENTS", "https://a.test/saml").unwrap().saml_recipients, ["https://a.test/saml"]);
         assert_eq!(given("ALLOW_HTTP_ISSUERS", "http://a:1,http://b:2").unwrap().allow_http_issuers.len(), 2);
     }
 

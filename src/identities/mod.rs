@@ -6,6 +6,7 @@ mod link;
 pub mod login;
 pub mod merge;
 pub mod sign_in;
+pub mod taken;
 pub mod unlink;
 
 pub use identity::Identity;

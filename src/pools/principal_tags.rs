@@ -21,16 +21,22 @@ pub struct TagMap {
     pub principal_tags: Option<BTreeMap<String, String>>,
 }
 
-/// The default mapping
-/// (<https://docs.aws.amazon.com/cognito/latest/developerguide/attributes-for-access-control.html>).
+/// The default mapping (<https://docs.aws.amazon.com/cognito/latest/developerguide/provider-mappings.html>).
 const DEFAULTS: [(&str, &str); 2] = [("client", "aud"), ("username", "sub")];
 
+/// That of SAML providers. The page names both claims, and the tags only for the others: they are taken in their order.
+const SAML_DEFAULTS: [(&str, &str); 2] = [
+    ("client", "http://schemas.xmlsoap.org/ws/2005/05/identity/claims/nameidentifier"),
+    ("username", "http://schemas.xmlsoap.org/ws/2005/05/identity/claims/name"),
+];
+
 impl TagMap {
-    /// The tags that this map makes, each with the claim that it comes from. The default mapping stands alone.
+    /// The tags that this map makes for the provider of this login key, each with the claim that it comes from. The
+    /// default mapping stands alone.
     #[must_use]
-    pub fn mapping(&self) -> Vec<(&str, &str)> {
+    pub fn mapping(&self, login_key: &str) -> Vec<(&str, &str)> {
         if self.use_defaults == Some(true) {
-            return DEFAULTS.to_vec();
+            return if is_saml(login_key) { SAML_DEFAULTS } else { DEFAULTS }.to_vec();
         }
         self.principal_tags.iter().flatten().map(|(tag, claim)| (tag.as_str(), claim.as_str())).collect()
     }
@@ -83,6 +89,11 @@ impl TagMap {
     }
 }
 
+/// SAML providers alone are named by their ARN.
+fn is_saml(login_key: &str) -> bool {
+    login_key.starts_with("arn:") && login_key.contains(":saml-provider/")
+}
+
 /// The provider that the pool has now and that is called so: by login key, by ARN, or by the developer provider's name.
 fn provider_of<'a>(pool: &'a Pool, name: &str) -> Result<&'a Provider> {
     let provider = pool.settings.login_key(name).and_then(|key| pool.numbered.get(key));
@@ -98,11 +109,15 @@ mod tests {
         let tags = BTreeMap::from([("team".to_owned(), "custom:team".to_owned())]);
         let of = |use_defaults, principal_tags| TagMap { use_defaults, principal_tags };
         let defaults = [("client", "aud"), ("username", "sub")];
-        assert_eq!(of(Some(true), None).mapping(), defaults);
-        assert_eq!(of(Some(true), Some(tags.clone())).mapping(), defaults);
-        assert_eq!(of(Some(false), Some(tags.clone())).mapping(), [("team", "custom:team")]);
-        assert_eq!(of(None, Some(tags)).mapping(), [("team", "custom:team")]);
-        assert_eq!(of(None, None).mapping(), []);
+        assert_eq!(of(Some(true), None).mapping("idp.example.com"), defaults);
+        assert_eq!(of(Some(true), Some(tags.clone())).mapping("idp.example.com"), defaults);
+        assert_eq!(of(Some(false), Some(tags.clone())).mapping("idp.example.com"), [("team", "custom:team")]);
+        assert_eq!(of(None, Some(tags)).mapping("idp.example.com"), [("team", "custom:team")]);
+        assert_eq!(of(None, None).mapping("idp.example.com"), []);
+        let saml = of(Some(true), None);
+        let mapping = saml.mapping("arn:aws:iam::000000000000:saml-provider/Okta");
+        assert_eq!(mapping.iter().map(|(tag, _)| *tag).collect::<Vec<_>>(), ["client", "username"]);
+        assert!(mapping[0].1.ends_with("/nameidentifier") && mapping[1].1.ends_with("/name"), "{mapping:?}");
     }
 
     #[test]

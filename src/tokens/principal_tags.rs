@@ -28,7 +28,7 @@ pub fn of(pool: &Pool, logins: &[VerifiedLogin], given: PrincipalTags) -> Result
     let mut tags = PrincipalTags::new();
     for login in logins {
         let map = pool.numbered.get(login.login_key()).and_then(|provider| provider.tag_map.as_ref());
-        for (tag, claim) in map.map(|map| map.mapping()).unwrap_or_default() {
+        for (tag, claim) in map.map(|map| map.mapping(login.login_key())).unwrap_or_default() {
             if let Some(value) = value(login, claim)? {
                 tags.insert(tag.to_owned(), value);
             }

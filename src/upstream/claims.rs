@@ -90,7 +90,7 @@ fn strictness(audience: &Audience) -> u8 {
     match audience.kind {
         Kind::UserPool { server_side_token_check: true } => 2,
         Kind::UserPool { server_side_token_check: false } => 1,
-        Kind::OpenIdConnect { .. } | Kind::Social => 0,
+        Kind::OpenIdConnect { .. } | Kind::Social | Kind::Saml { .. } => 0,
     }
 }
 

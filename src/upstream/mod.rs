@@ -12,6 +12,8 @@
 //!
 //! [`social`] providers have opaque tokens: in place of all that, they are asked.
 //!
+//! A [`saml`] response brings all that it needs along, and nobody is asked.
+//!
 //! What held is a [`VerifiedLogin`]. The other way round, [`sts`] hands tokens of ours to an STS.
 
 pub mod address;
@@ -25,6 +27,7 @@ pub mod key_set;
 pub mod login;
 pub mod remembered;
 pub mod resolver;
+pub mod saml;
 pub mod social;
 pub mod sts;
 pub mod token;
@@ -46,7 +49,7 @@ use crate::config;
 use crate::error::{InvalidLogin, Result};
 
 pub use login::VerifiedLogin;
-pub use trust::{Audience, Kind, Proof, Trust};
+pub use trust::{Audience, Declared, Kind, Proof, Saml, Trust};
 
 /// What verifies login tokens: the issuers' keys in memory, and what fetches them.
 #[derive(Debug)]
@@ -62,6 +65,7 @@ pub struct Upstream {
 enum Candidate<'a> {
     IdToken(Box<Claimed<'a>>),
     OpaqueToken(Question<'a>),
+    Proven(Box<VerifiedLogin>),
 }
 
 /// A token whose claims would hold, if its signature does.
@@ -108,6 +112,10 @@ impl Upstream {
         Ok(match &trust.proof {
             Proof::IdToken => Candidate::IdToken(Box::new(self.claimed(trust, text)?)),
             Proof::OpaqueToken(provider) => Candidate::OpaqueToken(Social::question(trust, provider, text)?),
+            Proof::SamlResponse(saml) => {
+                let verified = saml::verify(&trust.login_key, saml, text, &self.config, self.clock.wall())?;
+                Candidate::Proven(Box::new(verified))
+            }
         })
     }
 
@@ -122,6 +130,7 @@ impl Upstream {
             audience: said.audience.clone(),
             subject: said.subject.to_owned(),
             claims: token.claims.clone(),
+            once: None,
         };
         Ok(Claimed { trust, token, issuer, login })
     }
@@ -134,6 +143,7 @@ impl Upstream {
                 if keys.verifies(&token) { Ok(login) } else { Err(InvalidLogin::Signature.into()) }
             }
             Candidate::OpaqueToken(question) => self.social.ask(&question).await,
+            Candidate::Proven(login) => Ok(*login),
         }
     }
 

@@ -198,9 +198,13 @@ impl Social {
             Err(No::Provider(Failure::timeout()))
         });
         match said {
-            Ok(Said { audience, subject, claims }) => {
-                Ok(VerifiedLogin { login_key: trust.login_key.clone(), audience: audience.clone(), subject, claims })
-            }
+            Ok(Said { audience, subject, claims }) => Ok(VerifiedLogin {
+                login_key: trust.login_key.clone(),
+                audience: audience.clone(),
+                subject,
+                claims,
+                once: None,
+            }),
             Err(No::Token(why)) => Err(why.into()),
             Err(No::Provider(failure)) => Err(Error::Upstream(format!("{}: {}", trust.login_key, failure.reason))),
         }

@@ -14,7 +14,7 @@ use symbolon::identities::sign_in::{self, Claim};
 use symbolon::identities::unlink::{Proof, unlink_providers};
 use symbolon::ids::PoolId;
 use symbolon::pools::Pool;
-use symbolon::upstream::{Trust, VerifiedLogin};
+use symbolon::upstream::{Declared, Trust, VerifiedLogin};
 use tokio::sync::Mutex;
 use uuid::Uuid;
 
@@ -60,7 +60,8 @@ impl Ring {
             pools.push(Pool::find(conn, &at.developer.account, &id).await.unwrap().unwrap());
         }
         let keys = PROVIDERS.map(|path| at.key(path));
-        let declared = OidcProvider::of_urls(conn, &at.developer.account, &keys).await.unwrap();
+        let openid_connect = OidcProvider::of_urls(conn, &at.developer.account, &keys).await.unwrap();
+        let declared = Declared { openid_connect, ..Declared::default() };
         let mut proven = BTreeMap::new();
         for path in PROVIDERS {
             for name in ["ann", "bob"] {

@@ -124,7 +124,8 @@ class GoOidc(Worker):
     }
 
     def __init__(self, stage, pool, expected=None):
-        super().__init__([str(self.program()), stage.issuer, pool, *([expected] if expected else [])], stage.environment)
+        others = [expected] if expected else []
+        super().__init__([str(self.program()), stage.issuer, pool, *others], stage.environment)
 
     @staticmethod
     @functools.cache

@@ -1,6 +1,7 @@
 //! Logins of other providers, against a real issuer: what is fetched, and which tokens hold.
 #![expect(clippy::unwrap_used, reason = "helpers of tests are tests")]
 
+mod idp;
 mod issuer;
 mod social_providers;
 mod stage;
@@ -10,6 +11,7 @@ mod attacks;
 mod fetching;
 mod introspection;
 mod keeping;
+mod saml;
 mod social;
 
 #[tokio::test]

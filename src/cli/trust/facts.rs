@@ -208,8 +208,9 @@ impl Facts {
 
     /// The keys of principal tags that claims of logins become in this pool.
     pub(super) fn principal_tags(&self) -> Vec<&str> {
-        let maps = self.pool.numbered.values().filter_map(|provider| provider.tag_map.as_ref());
-        let mut keys: Vec<&str> = maps.flat_map(|map| map.mapping()).map(|(tag, _)| tag).collect();
+        let numbered = self.pool.numbered.iter();
+        let maps = numbered.filter_map(|(login_key, provider)| Some((login_key, provider.tag_map.as_ref()?)));
+        let mut keys: Vec<&str> = maps.flat_map(|(key, map)| map.mapping(key)).map(|(tag, _)| tag).collect();
         keys.sort_unstable();
         keys.dedup();
         keys
