@@ -27,6 +27,8 @@ mod openid_connect_providers;
 mod other_sts;
 mod page_tokens;
 mod policies;
+mod policy_evasions;
+mod policy_matrix;
 mod pools;
 mod principal_tags;
 mod public_logins;
