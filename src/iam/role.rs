@@ -64,10 +64,11 @@ impl From<Row> for Role {
 }
 
 impl Role {
-    /// What comes after `role/` in its ARN.
+    /// What comes after `role/` in its ARN. Of the path nothing but the first slash is left out, so that `role` and the
+    /// path and the name make the same ARN before there is a role.
     #[must_use]
     pub fn path_and_name(&self) -> String {
-        format!("{}{}", self.path.trim_start_matches('/'), self.name)
+        format!("{}{}", self.path.strip_prefix('/').unwrap_or(&self.path), self.name)
     }
 
     /// The tenant's role of this name.

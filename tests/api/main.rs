@@ -13,6 +13,8 @@ mod dice;
 mod federation;
 mod harness;
 mod identities;
+#[path = "../upstream/idp.rs"]
+mod idp;
 #[path = "../upstream/issuer.rs"]
 mod issuer;
 mod keys;
@@ -26,6 +28,8 @@ mod openid_connect_providers;
 mod other_sts;
 mod page_tokens;
 mod policies;
+mod policy_evasions;
+mod policy_matrix;
 mod pools;
 mod principal_tags;
 mod public_logins;
@@ -35,6 +39,8 @@ mod replicas;
 mod roles;
 mod roles_of_iam;
 mod router;
+mod saml_logins;
+mod saml_providers;
 mod sessions;
 mod shown;
 mod sign_in_model;

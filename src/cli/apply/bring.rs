@@ -7,6 +7,7 @@ use sqlx::postgres::PgConnection;
 use super::Applied;
 use super::pool::WantedPool;
 use super::principal_tags::WantedTags;
+use super::saml;
 use super::wanted::{WantedKey, WantedProvider, WantedTenant};
 use crate::cli::Failure;
 use crate::clock::Clock;
@@ -25,7 +26,7 @@ use crate::tenants::{AccessKey, Tenant, access_key};
 
 /// What became of one item.
 #[derive(Clone, Copy)]
-enum Fate {
+pub(super) enum Fate {
     Made,
     Changed,
     Left,
@@ -100,6 +101,10 @@ pub(super) async fn about(db: &Db, seal: &Seal, limits: &Limits, tenants: &[Want
         for provider in &tenant.providers {
             let fate = bring_provider(db, account, provider, limits.openid_connect_providers_per_account).await;
             applied.note(format!("openid-connect-provider {}", provider.url), fate)?;
+        }
+        for provider in &tenant.saml_providers {
+            let fate = saml::bring(db, account, provider, limits.saml_providers_per_account).await;
+            applied.note(format!("saml-provider {}", provider.name), fate)?;
         }
         for pool in &tenant.pools {
             let fate = retry!(db, |conn| { bring_pool(conn, account, pool, limits.identity_pools_per_account).await });

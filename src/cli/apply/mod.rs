@@ -8,6 +8,7 @@
 //!   relative to the seed). What it may do: `policy` (JSON) or `policy_file` (relative to the seed), which left out stays.
 //!   Another secret or policy replaces it.
 //! - `[[tenant.openid_connect_provider]]`: `url` and `client_id_list`, both needed; `thumbprint_list`, `tags`.
+//! - `[[tenant.saml_provider]]`: `name` and `metadata_file` (relative to the seed), both needed; `tags`.
 //! - `[[tenant.identity_pool]]`: `identity_pool_id` and `identity_pool_name`, both needed;
 //!   `allow_unauthenticated_identities` (false otherwise), `allow_classic_flow`, `developer_provider_name`,
 //!   `supported_login_providers`, `openid_connect_provider_arns`, `saml_provider_arns`, `tags`;
@@ -21,7 +22,7 @@
 //!   `principal_tags`.
 //!
 //! An existing pool is changed as `UpdateIdentityPool` would: public providers left out are cleared; the classic flow,
-//! the developer provider and the tags left out stay. So do the thumbprints and the tags of an OpenID Connect provider.
+//! the developer provider and the tags left out stay. So do the thumbprints of an OpenID Connect provider, and the tags of a provider.
 //! Roles and role mappings are one, as for `SetIdentityPoolRoles`: if the pool names either, both are brought to what it
 //! says. Principal tags are brought for each provider that is named, and stay for the others. The providers of both are
 //! those that the pool's own section names, so that a seed is right or wrong by itself. Audiences are brought if the pool
@@ -37,6 +38,7 @@ mod document;
 mod pool;
 mod principal_tags;
 mod roles;
+mod saml;
 mod wanted;
 
 use std::path::{Path, PathBuf};
