@@ -36,7 +36,7 @@ pub(super) fn read(
     let document = section.needed_text("metadata_file").and_then(|file| {
         let path = context.folder.join(file);
         let unreadable = |error: std::io::Error| {
-            section.problem("metadata_file", &format!("cannot read {}: {error}", path.display()))
+            section.problem("metadata_file", &format!("cannot read {}: {error}", path.display()));
         };
         fs::read_to_string(&path).map_err(unreadable).ok()
     });
@@ -54,7 +54,9 @@ pub(super) fn read(
     });
     let shape = aws_query::shapes::iam_operation("CreateSAMLProvider");
     let violations = shape.map(|(_, shape)| validate::violations(shape, &request)).unwrap_or_default();
-    violations.iter().for_each(|violation| section.problem("", &violation.to_string()));
+    for violation in &violations {
+        section.problem("", &violation.to_string());
+    }
     let made = SamlProvider::new(name.clone(), &document, tags.clone().unwrap_or_default(), Clock::System.wall());
     if let Err(why) = made.and_then(|provider| provider.check()) {
         section.problem("", &why.to_string());
