@@ -48,6 +48,9 @@ pub enum Error {
     /// A login token that does not hold.
     #[error("invalid login token: {0}")]
     InvalidLogin(#[from] InvalidLogin),
+    /// The STS that gives credentials could not be asked; the text is for the log.
+    #[error("the STS of credentials.sts_endpoint could not be asked: {0}")]
+    StsFailed(String),
     /// An issuer, or what stands behind it, could not be asked; the text is for the log.
     #[error("upstream: {0}")]
     Upstream(String),

@@ -53,6 +53,9 @@ text_id!(
     }
 );
 
+/// The partitions that Amazon Resource Names can be of, as far as regions are told apart here.
+pub const PARTITIONS: [&str; 3] = ["aws", "aws-cn", "aws-us-gov"];
+
 impl Region {
     /// The partition of Amazon Resource Names that the region is in.
     #[must_use]

@@ -1,31 +1,56 @@
-//! Our table of shapes against the service's published model, both ways.
+//! Our tables of shapes against the services' published models: Cognito Identity's both ways, and of IAM and STS what is
+//! served.
 //!
-//! The model is not part of this repository. `make test` installs it with botocore and names the file in
-//! `SYMBOLON_MODEL_JSON`.
+//! The models are not part of this repository. `make test` installs them with botocore and names the first file in
+//! `SYMBOLON_MODEL_JSON`; those of IAM and STS lie beside it.
 
 #![expect(clippy::expect_used, clippy::unwrap_used, reason = "helpers of tests")]
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::path::PathBuf;
 use std::{fmt, fs};
 
 use serde::de::{IgnoredAny, MapAccess, Visitor};
 use serde::{Deserialize, Deserializer};
 use serde_json::{Map, Value, json};
+use symbolon::aws_query::shapes::{IAM_OPERATIONS, STS_OPERATIONS, iam_operation, sts_operation};
 use symbolon::cognito::model::{Bounds, Kind, Shape};
 use symbolon::cognito::shapes::{OPERATIONS, input_of};
 
 /// What the model says of a shape that is no limit: prose, and a hint for generators of Java.
 const NO_LIMITS: [&str; 2] = ["documentation", "box"];
 
+const COGNITO_IDENTITY: &str = "cognito-identity";
+
+/// Shapes whose patterns are no limits of the wire here: `symbolon::tags` checks their characters, and names the tag.
+const PATTERNS_CHECKED_ELSEWHERE: [&str; 2] = ["tagKeyType", "tagValueType"];
+
 #[expect(clippy::disallowed_methods, reason = "`make test` says where it put the model; this is no configuration")]
-fn published_text() -> Vec<u8> {
+fn published_text(service: &str) -> Vec<u8> {
     let path = std::env::var("SYMBOLON_MODEL_JSON")
         .expect("SYMBOLON_MODEL_JSON names no service-2.json of botocore's cognito-identity: run `make test`");
-    fs::read(&path).unwrap_or_else(|error| panic!("{path}: {error}"))
+    let mut path = PathBuf::from(path);
+    if service != COGNITO_IDENTITY {
+        path.set_file_name(format!("{service}-service-2.json"));
+    }
+    fs::read(&path).unwrap_or_else(|error| panic!("{}: {error}; run `make clients`", path.display()))
 }
 
-fn published() -> Value {
-    serde_json::from_slice(&published_text()).unwrap()
+fn published(service: &str) -> Value {
+    serde_json::from_slice(&published_text(service)).unwrap()
+}
+
+/// The operations that are served, and their inputs.
+fn served(service: &str) -> BTreeMap<&'static str, &'static Shape> {
+    let all = |names: &[&'static str], find: fn(&str) -> Option<(&'static str, &'static Shape)>| {
+        names.iter().map(|name| find(name).unwrap()).collect()
+    };
+    match service {
+        COGNITO_IDENTITY => OPERATIONS.iter().map(|name| (*name, input_of(name).unwrap())).collect(),
+        "iam" => all(IAM_OPERATIONS, iam_operation),
+        "sts" => all(STS_OPERATIONS, sts_operation),
+        other => panic!("{other} is not served"),
+    }
 }
 
 /// `shape` in the words of the published model, and after it all that it is made of.
@@ -123,7 +148,7 @@ fn strip(value: &mut Value) {
 
 #[test]
 fn the_operations_are_those_of_the_published_model() {
-    let model = published();
+    let model = published(COGNITO_IDENTITY);
     let ours: BTreeMap<&str, &str> = OPERATIONS.iter().map(|name| (*name, input_of(name).unwrap().name)).collect();
     let theirs: BTreeMap<&str, &str> = model["operations"]
         .as_object()
@@ -136,7 +161,7 @@ fn the_operations_are_those_of_the_published_model() {
 
 #[test]
 fn every_shape_has_the_limits_of_the_published_model() {
-    let model = published();
+    let model = published(COGNITO_IDENTITY);
     let (mut ours, mut theirs) = (BTreeMap::new(), BTreeMap::new());
     for name in OPERATIONS {
         describe(input_of(name).unwrap(), &mut ours);
@@ -189,18 +214,64 @@ fn members_stand_in_the_order_of_the_published_model() {
     struct Model {
         shapes: BTreeMap<String, Ordered>,
     }
-    fn compare(shape: &'static Shape, model: &Model) {
+    fn compare(shape: &'static Shape, name: &str, model: &Model) {
         let (_, parts) = words_of(shape);
         if let Kind::Structure(members) = &shape.kind {
             let ours: Vec<&str> = members.iter().map(|member| member.name).collect();
-            assert_eq!(ours, model.shapes[shape.name].members.0, "{}", shape.name);
+            assert_eq!(ours, model.shapes[name].members.0, "{name}");
         }
         for part in parts {
-            compare(part, model);
+            compare(part, part.name, model);
         }
     }
-    let model: Model = serde_json::from_slice(&published_text()).unwrap();
-    for name in OPERATIONS {
-        compare(input_of(name).unwrap(), &model);
+    for service in [COGNITO_IDENTITY, "iam", "sts"] {
+        let text = published_text(service);
+        let model: Model = serde_json::from_slice(&text).unwrap();
+        let operations: Value = serde_json::from_slice(&text).unwrap();
+        for (operation, shape) in served(service) {
+            if let Some(name) = operations["operations"][operation]["input"]["shape"].as_str() {
+                compare(shape, name, &model);
+            }
+        }
+    }
+}
+
+#[test]
+fn what_is_served_of_iam_and_sts_has_the_limits_of_their_published_models() {
+    for (service, at_least) in [("iam", 40), ("sts", 10)] {
+        let model = published(service);
+        let mut compared = BTreeSet::new();
+        for (operation, shape) in served(service) {
+            let published = &model["operations"][operation];
+            assert!(published.is_object(), "{service} has no operation {operation}");
+            let (mut ours, mut theirs) = (BTreeMap::new(), BTreeMap::new());
+            describe(shape, &mut ours);
+            // The shape of an input is our own where several operations have the same.
+            let input = ours.remove(shape.name).unwrap();
+            if let Some(name) = published["input"]["shape"].as_str() {
+                gather(&model, name, &mut theirs);
+                assert_eq!(input, theirs.remove(name).unwrap(), "the input of {operation}");
+            } else {
+                assert_eq!(input["members"], json!({}), "the input of {operation}");
+            }
+            let names: BTreeSet<&String> = ours.keys().chain(theirs.keys()).collect();
+            for name in names {
+                let plain = |said: Option<&Value>| {
+                    let mut said = said.cloned().unwrap_or_default();
+                    if let Value::Object(limits) = &mut said {
+                        // No minimum is a minimum of nothing.
+                        limits.retain(|name, limit| name != "min" || *limit != json!(0));
+                        limits.retain(|limit, _| {
+                            limit != "pattern" || !PATTERNS_CHECKED_ELSEWHERE.contains(&name.as_str())
+                        });
+                    }
+                    said
+                };
+                assert_eq!(plain(ours.get(name)), plain(theirs.get(name)), "{name} of {operation}");
+                compared.insert(name.clone());
+            }
+            compared.insert(operation.to_owned());
+        }
+        assert!(compared.len() >= at_least, "only {} shapes of {service} were compared", compared.len());
     }
 }

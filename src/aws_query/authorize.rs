@@ -7,6 +7,7 @@ use crate::app::App;
 use crate::cognito::caller::{Caller, Verified};
 use crate::error::Result;
 use crate::iam::Role;
+use crate::ids::PARTITIONS;
 use crate::retry;
 
 /// The caller of an operation with this input, whose constraints were not checked yet: policies come first.
@@ -19,7 +20,16 @@ pub async fn caller(app: &App, verified: Verified, operation: &str, input: &Valu
         Err(verified) => verified,
     };
     let resource = resource(app, &verified, operation, input).await?;
-    verified.authorize(app, &format!("iam:{operation}"), &[resource]).await
+    let abroad = names_abroad(&verified, &resource);
+    verified.authorize(app, &format!("iam:{operation}"), &[resource], &abroad).await
+}
+
+/// The names that the same thing has for callers who sign in a region of another partition: what IAM holds is in none, or
+/// in each. Else a policy that denies it by name could be evaded by signing elsewhere.
+fn names_abroad(verified: &Verified, resource: &str) -> Vec<String> {
+    let home = verified.region.partition();
+    let Some(rest) = resource.strip_prefix(&format!("arn:{home}:")) else { return Vec::new() };
+    PARTITIONS.iter().filter(|other| **other != home).map(|other| format!("arn:{other}:{rest}")).collect()
 }
 
 async fn resource(app: &App, verified: &Verified, operation: &str, input: &Value) -> Result<String> {
@@ -39,6 +49,7 @@ async fn resource(app: &App, verified: &Verified, operation: &str, input: &Value
             arn(format!("role{path}{}", text("RoleName")))
         }
         "ListRoles" => arn(format!("role{}", input.get("PathPrefix").and_then(Value::as_str).unwrap_or("/"))),
+        _ if input.get("RoleName").is_some() && verified.is_session() => arn(format!("role/{}", text("RoleName"))),
         _ if input.get("RoleName").is_some() => {
             let name = text("RoleName");
             let found = retry!(app.db, |conn| { Role::find(conn, &verified.account_id, name).await })?;

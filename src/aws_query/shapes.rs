@@ -5,7 +5,10 @@ use crate::cognito::model::{Bounds, Member, Pattern, Shape};
 use crate::iam::saml_provider;
 
 macro_rules! operations {
-    ($(#[$doc:meta])* $name:ident: $($operation:literal => $input:ident,)*) => {
+    ($(#[$doc:meta])* $name:ident, $names:ident: $($operation:literal => $input:ident,)*) => {
+        /// Every operation of the service that is served.
+        pub const $names: &[&str] = &[$($operation),*];
+
         $(#[$doc])*
         #[must_use]
         pub fn $name(name: &str) -> Option<(&'static str, &'static Shape)> {
@@ -19,7 +22,7 @@ macro_rules! operations {
 
 operations! {
     /// The name and the input of an operation of IAM, or nothing if it is not served.
-    iam_operation:
+    iam_operation, IAM_OPERATIONS:
     "AddClientIDToOpenIDConnectProvider" => CLIENT_OF_PROVIDER,
     "CreateOpenIDConnectProvider" => CREATE,
     "DeleteOpenIDConnectProvider" => PROVIDER,
@@ -43,7 +46,7 @@ operations! {
     "CreateRole" => CREATE_ROLE,
     "DeleteRole" => ROLE,
     "GetRole" => ROLE,
-    "ListAttachedRolePolicies" => OF_ROLE,
+    "ListAttachedRolePolicies" => LIST_ATTACHED,
     "ListInstanceProfilesForRole" => OF_ROLE,
     "ListRolePolicies" => OF_ROLE,
     "ListRoleTags" => OF_ROLE,
@@ -57,7 +60,7 @@ operations! {
 
 operations! {
     /// The name and the input of an operation of STS, or nothing if it is not served.
-    sts_operation:
+    sts_operation, STS_OPERATIONS:
     "AssumeRoleWithWebIdentity" => ASSUME_ROLE,
     "GetCallerIdentity" => NOTHING,
 }
@@ -130,6 +133,16 @@ static OF_ROLE: Shape = Shape::structure(
     ],
 );
 
+static LIST_ATTACHED: Shape = Shape::structure(
+    "ListAttachedRolePoliciesRequest",
+    &[
+        Member::required("RoleName", &ROLE_NAME),
+        Member::optional("PathPrefix", &POLICY_PATH),
+        Member::optional("Marker", &MARKER),
+        Member::optional("MaxItems", &MAX_ITEMS),
+    ],
+);
+
 static LIST_ROLES: Shape = Shape::structure(
     "ListRolesRequest",
     &[
@@ -171,12 +184,14 @@ static UPDATE_ROLE_DESCRIPTION: Shape = Shape::structure(
 static ASSUME_ROLE: Shape = Shape::structure(
     "AssumeRoleWithWebIdentityRequest",
     &[
-        Member::required("RoleArn", &ARN),
+        Member::required("RoleArn", &ROLE_ARN),
         Member::required("RoleSessionName", &SESSION_NAME),
         Member::required("WebIdentityToken", &WEB_IDENTITY_TOKEN),
         Member::optional("ProviderId", &PROVIDER_ID),
+        Member::optional("PolicyArns", &SESSION_POLICIES),
         Member::optional("Policy", &SESSION_POLICY),
         Member::optional("DurationSeconds", &DURATION_SECONDS),
+        Member::optional("MinimumSessionTokenSize", &MINIMUM_TOKEN_SIZE),
     ],
 );
 
@@ -235,7 +250,9 @@ static CLIENT_ID: Shape = Shape::text("clientIDType", 1, 255);
 static CLIENT_ID_LIST: Shape = Shape::list("clientIDListType", &CLIENT_ID, Bounds::NONE);
 static THUMBPRINT: Shape = Shape::text("thumbprintType", 40, 40);
 static THUMBPRINT_LIST: Shape = Shape::list("thumbprintListType", &THUMBPRINT, Bounds::NONE);
-static MARKER: Shape = Shape::text("markerType", 1, 320);
+static MARKER: Shape = Shape::patterned("markerType", 1, 320, &MARKER_PATTERN);
+static MARKER_PATTERN: Pattern =
+    Pattern { text: r"[\u0020-\u00FF]+", matches: |text| text.chars().all(|c| (' '..='\u{ff}').contains(&c)) };
 static MAX_ITEMS: Shape = Shape::integer("maxItemsType", 1, 1000);
 static TAG_LIST: Shape = Shape::list("tagListType", &A_TAG, Bounds::up_to(50));
 static TAG_KEY_LIST: Shape = Shape::list("tagKeyListType", &TAG_KEY, Bounds::up_to(50));
@@ -265,12 +282,41 @@ static NAME_PATTERN: Pattern = Pattern {
         !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"_+=,.@-".contains(&byte))
     },
 };
-static POLICY_DOCUMENT: Shape = Shape::text("policyDocumentType", 1, 131_072);
-static ROLE_DESCRIPTION: Shape = Shape::text("roleDescriptionType", 0, 1000);
+static POLICY_DOCUMENT: Shape = Shape::patterned("policyDocumentType", 1, 131_072, &DOCUMENT_PATTERN);
+static DOCUMENT_PATTERN: Pattern = Pattern {
+    text: r"[\u0009\u000A\u000D\u0020-\u00FF]+",
+    matches: |text| text.chars().all(|c| matches!(c, '\t' | '\n' | '\r' | ' '..='\u{ff}')),
+};
+static ROLE_DESCRIPTION: Shape = Shape::patterned("roleDescriptionType", 0, 1000, &DESCRIPTION_PATTERN);
+static DESCRIPTION_PATTERN: Pattern = Pattern {
+    text: r"[\u0009\u000A\u000D\u0020-\u007E\u00A1-\u00FF]*",
+    matches: |text| text.chars().all(|c| matches!(c, '\t' | '\n' | '\r' | ' '..='~' | '\u{a1}'..='\u{ff}')),
+};
+static POLICY_PATH: Shape = Shape::patterned("policyPathType", 1, 512, &POLICY_PATH_PATTERN);
+static POLICY_PATH_PATTERN: Pattern = Pattern {
+    text: r"((/[A-Za-z0-9\.,\+@=_-]+)*)/",
+    matches: |text| {
+        let word = |word: &str| {
+            !word.is_empty() && word.bytes().all(|byte| byte.is_ascii_alphanumeric() || b".,+@=_-".contains(&byte))
+        };
+        let inner = text.strip_prefix('/').and_then(|rest| rest.strip_suffix('/'));
+        text == "/" || inner.is_some_and(|inner| inner.split('/').all(word))
+    },
+};
 static MAX_SESSION_DURATION: Shape = Shape::integer("roleMaxSessionDurationType", 3_600, 43_200);
 static SESSION_NAME: Shape = Shape::patterned("roleSessionNameType", 2, 64, &SESSION_NAME_PATTERN);
 static SESSION_NAME_PATTERN: Pattern = Pattern { text: r"[\w+=,.@-]*", ..NAME_PATTERN };
 static WEB_IDENTITY_TOKEN: Shape = Shape::secret("clientTokenType", 4, 20_000);
 static PROVIDER_ID: Shape = Shape::text("urlType", 4, 2048);
-static SESSION_POLICY: Shape = Shape::text("unrestrictedSessionPolicyDocumentType", 1, 2048);
+static SESSION_POLICY: Shape = Shape::patterned("sessionPolicyDocumentType", 1, 2048, &DOCUMENT_PATTERN);
+static SESSION_POLICIES: Shape = Shape::list("policyDescriptorListType", &SESSION_POLICY_ARN, Bounds::NONE);
+static SESSION_POLICY_ARN: Shape = Shape::structure("PolicyDescriptorType", &[Member::optional("arn", &ROLE_ARN)]);
+static MINIMUM_TOKEN_SIZE: Shape = Shape::integer("minimumSessionTokenSizeType", 0, 4096);
+// STS calls it as IAM does, and is stricter.
+static ROLE_ARN: Shape = Shape::patterned("arnType", 20, 2048, &ARN_PATTERN);
+static ARN_PATTERN: Pattern = Pattern {
+    text: r"[\u0009\u000A\u000D\u0020-\u007E\u0085\u00A0-\uD7FF\uE000-\uFFFD\u10000-\u10FFFF]+",
+    // Java's \u has four digits: the last two are U+1000, a range from 0 to U+10FF, and F.
+    matches: |text| text.chars().all(|c| matches!(c, '\t' | '\n' | '\r' | ' '..='\u{d7ff}' | '\u{e000}'..='\u{fffd}')),
+};
 static DURATION_SECONDS: Shape = Shape::integer("roleDurationSecondsType", 900, 43_200);

@@ -77,8 +77,8 @@ pub async fn assume_role(app: &App, visitor: Visitor, input: AssumeInput) -> Res
     {
         return Err(Error::MalformedPolicy("Policy: is not a policy document in JSON".to_owned()));
     }
-    let account = &own.subject.account_id;
-    let role = retry!(app.db, |conn| { Role::of_arn(conn, account, &input.role_arn).await })?;
+    let (account, region) = (&own.subject.account_id, &own.subject.pool.region);
+    let role = retry!(app.db, |conn| { Role::of_arn(conn, account, region, &input.role_arn).await })?;
     let role = role.ok_or(Error::RoleNotAssumable)?;
     let seconds = input.duration_seconds.unwrap_or(DEFAULT_DURATION.min(role.max_session_duration.into()));
     let now = app.ring.now().unwrap_or_else(|| app.clock.wall());

@@ -93,6 +93,11 @@ pub async fn build(
     for opened in config.opened_switches() {
         tracing::warn!(opened, "a switch for laboratories is on");
     }
+    match (config.credentials.sts_endpoint.as_str(), config.credentials.builtin) {
+        ("", false) => tracing::info!("no credentials are given: neither credentials.sts_endpoint nor .builtin is set"),
+        ("", true) => tracing::info!(backend = "builtin", "credentials are this broker's own"),
+        (endpoint, _) => tracing::info!(backend = "sts", endpoint, "credentials come from an STS"),
+    }
     let mut conn = db.connect().await?;
     let state = installation::unseal(&mut conn, &seal).await?;
     drop(conn);

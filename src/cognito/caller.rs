@@ -69,6 +69,13 @@ impl Verified {
         self.address
     }
 
+    /// Whether it is a session of a role, which has no rights: nothing need be looked up to refuse it, and so the refusal
+    /// tells nothing of what is there.
+    #[must_use]
+    pub fn is_session(&self) -> bool {
+        matches!(self.principal, Principal::Session(_))
+    }
+
     /// A caller who may do everything in its tenant, as an access key without a policy may.
     ///
     /// # Errors
@@ -83,12 +90,19 @@ impl Verified {
         }
     }
 
-    /// A caller, if it may do `action` to each of `resources`.
+    /// A caller, if it may do `action` to each of `resources`, and is denied none of `other_names`, by which the same
+    /// are known elsewhere.
     ///
     /// # Errors
     /// [`Error::NotAllowed`] for the first that it may not, [`Error::Signature`] if its key has gone meanwhile, or if the
     /// database fails.
-    pub async fn authorize(self, app: &App, action: &str, resources: &[String]) -> Result<Caller> {
+    pub async fn authorize(
+        self,
+        app: &App,
+        action: &str,
+        resources: &[String],
+        other_names: &[String],
+    ) -> Result<Caller> {
         let key = match &self.principal {
             Principal::Key(key) => key,
             // Sessions have no rights of their own: nothing here is theirs but their name.
@@ -103,8 +117,10 @@ impl Verified {
                 Some(policy) => policy.decide(&Question { action, resource, context: &context }),
                 None => Decision::Allowed,
             };
-            let refused = resources.iter().map(|resource| (resource, decide(resource)));
-            refused.into_iter().find(|(_, decision)| *decision != Decision::Allowed)
+            let decided = |name| (name, decide(name));
+            let refused = resources.iter().map(decided).find(|(_, decision)| *decision != Decision::Allowed);
+            let denied = || other_names.iter().map(decided).find(|(_, decision)| *decision == Decision::ExplicitDeny);
+            refused.or_else(denied)
         };
         if refusal(key.key.policy.as_deref()).is_some() {
             // The policy may have been remembered: only the database may refuse.

@@ -192,7 +192,7 @@ async fn assume_here(app: &App, visitor: Visitor, subject: &WebIdentity, arn: &s
         tracing::warn!(role = arn, pool = %subject.pool, why, "an identity is not admitted to its role");
         Error::NoUsableRole
     };
-    let role = retry!(app.db, |conn| { Role::of_arn(conn, &subject.account_id, arn).await })?;
+    let role = retry!(app.db, |conn| { Role::of_arn(conn, &subject.account_id, &subject.pool.region, arn).await })?;
     let role = role.ok_or_else(|| refused("the pool's account has no such role"))?;
     let now = app.ring.now().ok_or(Error::CannotSign("the keys have not been read from the database yet"))?;
     let lifetime = app.config.credentials.lifetime.as_secs().min(u64::try_from(role.max_session_duration).unwrap_or(0));

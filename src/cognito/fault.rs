@@ -145,6 +145,10 @@ impl From<Error> for Fault {
                 cause: Some(error),
                 ..Self::new("ExternalServiceException", "A login provider could not be asked. Try again.")
             },
+            error @ Error::StsFailed(_) => Self {
+                cause: Some(error),
+                ..Self::new("ExternalServiceException", "The STS that gives credentials could not be asked. Try again.")
+            },
             Error::OwnTokenAsLogin => Self::new(NOT_AUTHORIZED, "Invalid login token. Can't pass in a Cognito token."),
             Error::DeveloperProviderNotPublic => Self::new(INVALID, "Please provide a valid public provider."),
             Error::DeveloperProviderNotSupported => {

@@ -7,7 +7,7 @@ use time::OffsetDateTime;
 
 use super::tagging;
 use crate::error::{Error, Result};
-use crate::ids::AccountId;
+use crate::ids::{AccountId, Region};
 use crate::installation;
 use crate::policy::TrustPolicy;
 use crate::tags::{self, Tags};
@@ -64,10 +64,11 @@ impl From<Row> for Role {
 }
 
 impl Role {
-    /// What comes after `role/` in its ARN.
+    /// What comes after `role/` in its ARN. Of the path nothing but the first slash is left out, so that `role` and the
+    /// path and the name make the same ARN before there is a role.
     #[must_use]
     pub fn path_and_name(&self) -> String {
-        format!("{}{}", self.path.trim_start_matches('/'), self.name)
+        format!("{}{}", self.path.strip_prefix('/').unwrap_or(&self.path), self.name)
     }
 
     /// The tenant's role of this name.
@@ -89,16 +90,18 @@ impl Role {
     }
 
     /// The role in `arn:PARTITION:iam::ACCOUNT:role/PATH/NAME`, if it exists there, in an enabled tenant, under this very
-    /// path and name.
+    /// path and name. The partition is that of `region`, in which it is asked for.
     ///
     /// # Errors
     /// If the database fails.
-    pub async fn of_arn(conn: &mut PgConnection, account_id: &AccountId, arn: &str) -> Result<Option<Self>> {
-        let parts: Vec<&str> = arn.splitn(6, ':').collect();
-        let ["arn", _, "iam", "", account, resource] = parts[..] else { return Ok(None) };
-        let Some(path_and_name) = resource.strip_prefix("role/").filter(|_| account == account_id.as_str()) else {
-            return Ok(None);
-        };
+    pub async fn of_arn(
+        conn: &mut PgConnection,
+        account_id: &AccountId,
+        region: &Region,
+        arn: &str,
+    ) -> Result<Option<Self>> {
+        let of_account = format!("arn:{}:iam::{account_id}:role/", region.partition());
+        let Some(path_and_name) = arn.strip_prefix(&of_account) else { return Ok(None) };
         let name = path_and_name.rsplit('/').next().unwrap_or_default();
         let row = sqlx::query_as!(
             Row,

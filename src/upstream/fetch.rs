@@ -102,11 +102,16 @@ impl Failure {
 
 /// Counts the outcome of asking `provider`, and logs a failure.
 pub fn count<T>(provider: &str, outcome: &Result<T, Failure>) {
+    count_of("a login provider", provider, outcome);
+}
+
+/// The same of another kind of service: `what` it is, and the `provider` that it is.
+pub(super) fn count_of<T>(what: &str, provider: &str, outcome: &Result<T, Failure>) {
     let result = match outcome {
         Ok(_) => "ok",
         Err(failure) => {
             let (result, reason) = (failure.result, failure.reason.as_str());
-            tracing::warn!(provider, result, reason, "a login provider could not be asked");
+            tracing::warn!(provider, result, reason, "{what} could not be asked");
             failure.result
         }
     };

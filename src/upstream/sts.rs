@@ -60,13 +60,11 @@ pub struct Assumed {
     pub expires_at: OffsetDateTime,
 }
 
-/// An answer that is no success.
+/// The STS does not admit a token to a role: the pool or the role must be mended.
 #[derive(Debug, PartialEq, Eq)]
-enum Refused {
-    /// The STS does not admit this token to this role: the pool or the role must be mended.
-    ByRole { code: String, text: String },
-    /// The STS could not do its work; another time it might.
-    InPassing { code: String },
+struct Refused {
+    code: String,
+    text: String,
 }
 
 impl Sts {
@@ -89,21 +87,18 @@ impl Sts {
     /// Takes on a role. Hold no database connection meanwhile.
     ///
     /// # Errors
-    /// [`Error::NoUsableRole`] if the STS does not admit the token to the role, [`Error::Upstream`] if it cannot be asked.
+    /// [`Error::NoUsableRole`] if the STS does not admit the token to the role, [`Error::StsFailed`] if it cannot be asked.
     pub async fn assume(&self, assume: Assume<'_>) -> Result<Assumed> {
         let outcome = self.ask(assume).await;
-        fetch::count("credentials.sts_endpoint", &outcome);
+        fetch::count_of("the STS", &self.endpoint, &outcome);
         match outcome {
             Ok(Ok(assumed)) => Ok(assumed),
-            Ok(Err(Refused::ByRole { code, text })) => {
+            Ok(Err(Refused { code, text })) => {
                 let role = assume.role;
                 tracing::warn!(role, code, text, "the STS does not admit an identity to its role");
                 Err(Error::NoUsableRole)
             }
-            Ok(Err(Refused::InPassing { code })) => {
-                Err(Error::Upstream(format!("credentials.sts_endpoint: the STS answered {code}")))
-            }
-            Err(failure) => Err(Error::Upstream(format!("credentials.sts_endpoint: {}", failure.reason))),
+            Err(failure) => Err(Error::StsFailed(failure.reason)),
         }
     }
 
@@ -136,10 +131,7 @@ impl Sts {
         if status == 200 {
             return assumed(&text).map(Ok);
         }
-        match refused(status, &text, assume.token) {
-            Some(refused) => Ok(Err(refused)),
-            None => Err(Failure { result: "bad_status", reason: format!("the answer has HTTP status {status}") }),
-        }
+        refused(status, &text, assume.token).map(Err)
     }
 }
 
@@ -173,20 +165,27 @@ fn assumed(xml: &str) -> Result<Assumed, Failure> {
     })
 }
 
-/// What an error tells; nothing if it is none in STS's form.
-fn refused(status: u16, xml: &str, token: &str) -> Option<Refused> {
-    let code = text_at(xml, &["Error", "Code"]).filter(|code| !code.is_empty())?;
-    let code: String = code.chars().take(MAX_TEXT).collect();
-    let in_passing = status >= 500
-        || matches!(status, 408 | 429)
-        || ["IDPCommunicationError", "Throttling", "RequestTimeout", "SlowDown"].contains(&code.as_str());
-    if in_passing {
-        return Some(Refused::InPassing { code });
-    }
-    let text = text_at(xml, &["Error", "Message"]).unwrap_or_default();
+/// What an error tells.
+///
+/// # Errors
+/// If it is none in STS's form, or says that the STS could not do its work: another time it might.
+fn refused(status: u16, xml: &str, token: &str) -> Result<Refused, Failure> {
     // A token has no place in a log, not even when the STS repeats it.
-    let text = if text.contains(token) { String::new() } else { text.chars().take(MAX_TEXT).collect() };
-    (400..500).contains(&status).then_some(Refused::ByRole { code, text })
+    let shown = |text: String| if text.contains(token) { String::new() } else { text.chars().take(MAX_TEXT).collect() };
+    let code = text_at(xml, &["Error", "Code"]).map(shown).filter(|code| !code.is_empty());
+    let in_passing = |code: &str| {
+        matches!(status, 408 | 429)
+            || ["IDPCommunicationError", "Throttling", "RequestTimeout", "SlowDown"].contains(&code)
+    };
+    match code {
+        Some(code) if (400..500).contains(&status) && !in_passing(&code) => {
+            Ok(Refused { code, text: text_at(xml, &["Error", "Message"]).map(shown).unwrap_or_default() })
+        }
+        code => {
+            let code = code.map(|code| format!(" and the code {code}")).unwrap_or_default();
+            Err(Failure { result: "bad_status", reason: format!("the answer has HTTP status {status}{code}") })
+        }
+    }
 }
 
 /// The text of the first element that stands, wherever, under these elements. Namespaces do not count.
@@ -273,25 +272,35 @@ mod tests {
                 "<ErrorResponse><Error><Type>Sender</Type><Code>{code}</Code><Message>{text}</Message></Error></ErrorResponse>"
             )
         };
-        let by_role = |code: &str, text: &str| Refused::ByRole { code: code.into(), text: text.into() };
-        let in_passing = |code: &str| Refused::InPassing { code: code.into() };
-        for (status, code, expected) in [
-            (403, "AccessDenied", by_role("AccessDenied", "x")),
-            (400, "InvalidIdentityToken", by_role("InvalidIdentityToken", "x")),
-            (400, "ExpiredTokenException", by_role("ExpiredTokenException", "x")),
-            (404, "NoSuchEntity", by_role("NoSuchEntity", "x")),
-            (400, "IDPCommunicationError", in_passing("IDPCommunicationError")),
-            (400, "Throttling", in_passing("Throttling")),
-            (429, "TooMany", in_passing("TooMany")),
-            (503, "SlowDown", in_passing("SlowDown")),
-            (500, "InternalFailure", in_passing("InternalFailure")),
+        let by_role = |code: &str, text: &str| Refused { code: code.into(), text: text.into() };
+        for (status, code) in [
+            (403, "AccessDenied"),
+            (400, "InvalidIdentityToken"),
+            (400, "ExpiredTokenException"),
+            (404, "NoSuchEntity"),
         ] {
-            assert_eq!(refused(status, &error(code, "x"), "token"), Some(expected), "{status} {code}");
+            assert_eq!(refused(status, &error(code, "x"), "token").unwrap(), by_role(code, "x"), "{status}");
         }
-        assert_eq!(refused(403, &error("AccessDenied", "bad token"), "token"), Some(by_role("AccessDenied", "")));
-        assert_eq!(refused(403, "<html>Forbidden</html>", "token"), None);
+        for (status, code) in [
+            (400, "IDPCommunicationError"),
+            (400, "Throttling"),
+            (408, "RequestTimeout"),
+            (429, "TooMany"),
+            (503, "SlowDown"),
+            (500, "InternalFailure"),
+            (302, "TemporaryRedirect"),
+        ] {
+            let failure = refused(status, &error(code, "x"), "token").unwrap_err();
+            assert_eq!(failure.result, "bad_status");
+            assert_eq!(failure.reason, format!("the answer has HTTP status {status} and the code {code}"));
+        }
+        let repeated = refused(403, &error("AccessDenied", "bad token"), "token");
+        assert_eq!(repeated.unwrap(), by_role("AccessDenied", ""));
+        assert!(!refused(403, &error("a token", "bad token"), "token").unwrap_err().reason.contains("token"));
+        let page = refused(403, "<html>Forbidden</html>", "token").unwrap_err();
+        assert_eq!((page.result, page.reason.as_str()), ("bad_status", "the answer has HTTP status 403"));
         // Ceph's form.
         let bare = "<Error><Code>AccessDenied</Code><RequestId>1</RequestId></Error>";
-        assert_eq!(refused(403, bare, "token"), Some(by_role("AccessDenied", "")));
+        assert_eq!(refused(403, bare, "token").unwrap(), by_role("AccessDenied", ""));
     }
 }

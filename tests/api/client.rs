@@ -17,6 +17,7 @@ use symbolon::config::{Config, Sources};
 use symbolon::http;
 use symbolon::ids::{AccessKeyId, AccountId};
 use symbolon::installation::{self, Installation};
+use symbolon::seal::Seal;
 use symbolon::tenants::AccessKey;
 use symbolon::tenants::access_key::Secret;
 use tower::ServiceExt as _;
@@ -61,12 +62,16 @@ pub async fn broker_with(change: impl FnOnce(&mut Config)) -> Broker {
 }
 
 async fn app(db: &TestDb, change: impl FnOnce(&mut Config), makes_dev_keys: bool) -> Arc<App> {
+    app_sealed_by(harness::seal(), db, change, makes_dev_keys).await
+}
+
+async fn app_sealed_by(seal: Seal, db: &TestDb, change: impl FnOnce(&mut Config), makes_dev_keys: bool) -> Arc<App> {
     let mut config = Config::read(&Sources { profile: PROFILE, ..Sources::default() }).unwrap();
     change(&mut config);
     let mut conn = db.conn().await;
     let found = Installation::find(&mut conn).await.unwrap().unwrap();
-    let state = installation::seal_state(&mut conn, &harness::seal()).await.unwrap();
-    let mut app = App::new(config, db.another_pool(), Clock::System, harness::seal(), &found, state).unwrap();
+    let state = installation::seal_state(&mut conn, &seal).await.unwrap();
+    let mut app = App::new(config, db.another_pool(), Clock::System, seal, &found, state).unwrap();
     app.makes_dev_keys = makes_dev_keys;
     Arc::new(app)
 }
@@ -91,6 +96,13 @@ impl Broker {
         let mut config = self.app.config.clone();
         change(&mut config);
         let app = app(&self.db, |other| *other = config, self.app.makes_dev_keys).await;
+        Self { app, db: Arc::clone(&self.db) }
+    }
+
+    /// Another replica, which has been given this ring of master keys.
+    pub async fn replica_sealed_by(&self, seal: Seal) -> Self {
+        let config = self.app.config.clone();
+        let app = app_sealed_by(seal, &self.db, |other| *other = config, self.app.makes_dev_keys).await;
         Self { app, db: Arc::clone(&self.db) }
     }
 
@@ -120,7 +132,8 @@ impl Broker {
     /// The developer of the tenant of this number.
     pub fn developer(&self, number: u64) -> Developer {
         let (key, secret) = (key_id(number).as_str().to_owned(), secret(number));
-        Developer { router: self.router(), account: harness::account(number), key, secret, region: HOME.to_owned() }
+        let (router, account, region) = (self.router(), harness::account(number), HOME.to_owned());
+        Developer { router, account, key, secret, session_token: None, region }
     }
 
     /// Someone without an access key.
@@ -212,6 +225,8 @@ pub struct Developer {
     pub account: AccountId,
     pub key: String,
     pub secret: String,
+    /// Of temporary credentials.
+    pub session_token: Option<String>,
     pub region: String,
 }
 
@@ -221,9 +236,14 @@ impl Developer {
         Self { region: region.to_owned(), ..self.clone() }
     }
 
-    /// The same developer with other credentials.
+    /// The same developer with another access key.
     pub fn with_key(&self, key: &str, secret: &str) -> Self {
-        Self { key: key.to_owned(), secret: secret.to_owned(), ..self.clone() }
+        Self { key: key.to_owned(), secret: secret.to_owned(), session_token: None, ..self.clone() }
+    }
+
+    /// Whoever has these temporary credentials.
+    pub fn with_session(&self, key: &str, secret: &str, token: &str) -> Self {
+        Self { session_token: Some(token.to_owned()), ..self.with_key(key, secret) }
     }
 
     /// The call, signed by Amazon's own code.
@@ -239,7 +259,7 @@ impl Developer {
     /// The same for another service.
     #[expect(clippy::disallowed_methods, reason = "the signer of a real client reads the real clock")]
     pub fn sign_for(&self, service: &str, mut request: Request<Body>, body: &str) -> Request<Body> {
-        let identity = Credentials::new(&self.key, &self.secret, None, None, "test").into();
+        let identity = Credentials::new(&self.key, &self.secret, self.session_token.clone(), None, "test").into();
         let params = v4::SigningParams::builder()
             .identity(&identity)
             .region(&self.region)
@@ -296,7 +316,7 @@ impl Developer {
 /// Someone who signs nothing.
 #[derive(Clone)]
 pub struct Visitor {
-    router: Router,
+    pub router: Router,
 }
 
 impl Visitor {

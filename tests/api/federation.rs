@@ -1,6 +1,7 @@
 //! A broker whose pool takes the ID tokens of a real issuer on loopback, under three login keys, and a developer's.
 
 use serde_json::{Value, json};
+use symbolon::config::Config;
 
 use crate::client::{Answer, Broker, Developer, Visitor, broker_with};
 use crate::harness::{self, DEVELOPER};
@@ -36,8 +37,14 @@ pub async fn declare(broker: &Broker, developer: &Developer, url: &str, client: 
 }
 
 pub async fn federation() -> Federation {
+    federation_with(|_| {}).await
+}
+
+/// The same with some other settings.
+pub async fn federation_with(change: impl FnOnce(&mut Config)) -> Federation {
     let issuer = Issuer::start().await;
     let broker = broker_with(|config| {
+        change(config);
         config.upstream.allow_http_issuers = PROVIDERS.iter().map(|path| format!("{}/{path}", issuer.url())).collect();
         // A quick machine makes more guests in a second than an address may; that limit has tests of its own.
         config.limits.guests_per_second_per_address = 0;
@@ -129,6 +136,18 @@ impl Federation {
     pub async fn credentials(&self, identity: &str, users: &[&str]) -> Answer {
         let body = json!({ "IdentityId": identity, "Logins": self.logins(users) });
         self.visitor.call("GetCredentialsForIdentity", body).await
+    }
+
+    /// Credentials for who proves an identity by a developer's token, or one of ours.
+    pub async fn credentials_by(&self, identity: &str, token: &str) -> Answer {
+        let body = json!({ "IdentityId": identity, "Logins": { "cognito-identity.amazonaws.com": token } });
+        self.visitor.call("GetCredentialsForIdentity", body).await
+    }
+
+    /// Sets the pool's roles: those of kinds by their ARNs, and role mappings.
+    pub async fn set_roles(&self, roles: Value, mappings: Value) {
+        let body = json!({ "IdentityPoolId": self.pool, "Roles": roles, "RoleMappings": mappings });
+        self.developer.call("SetIdentityPoolRoles", body).await.ok();
     }
 
     /// `GetOpenIdTokenForDeveloperIdentity` for users of both kinds.

@@ -1,37 +1,18 @@
 //! IAM's OpenID Connect providers: every operation, its refusals, whose a provider is, and changes at the same time.
 
 use axum::body::Body;
-use axum::http::{HeaderValue, Request, StatusCode};
+use axum::http::{HeaderValue, StatusCode};
 use symbolon::ids::Region;
 
 use crate::client::{ABROAD, Answer, Broker, Developer, broker, broker_with, key_id};
 use crate::harness::{self, together};
+use crate::query::{IAM, form, request};
 
 const URL: &str = "https://idp.example.com/realms/a";
 const ARN: &str = "arn:aws:iam::000000000001:oidc-provider/idp.example.com/realms/a";
 const THUMBPRINT: &str = "9e99a48a9960b14926bb7f3b02e22da2b0ab7280";
-const NAMESPACE: &str = "https://iam.amazonaws.com/doc/2010-05-08/";
-
-fn form(parameters: &[(&str, &str)]) -> String {
-    form_urlencoded::Serializer::new(String::new()).extend_pairs(parameters).finish()
-}
-
-fn request(body: &str) -> Request<Body> {
-    let request = Request::post("/").header("host", "broker.example.com");
-    let request = request.header("content-type", "application/x-www-form-urlencoded; charset=utf-8");
-    request.body(Body::from(body.to_owned())).unwrap()
-}
 
 impl Developer {
-    async fn form(&self, body: &str) -> Answer {
-        self.send(self.sign_for("iam", request(body), body)).await
-    }
-
-    pub async fn iam(&self, action: &str, parameters: &[(&str, &str)]) -> Answer {
-        let common = [("Action", action), ("Version", "2010-05-08")];
-        self.form(&form(&[&common, parameters].concat())).await
-    }
-
     /// A provider with clients `a` and `b`, a thumbprint and a tag.
     async fn provider(&self, url: &str) -> Answer {
         let parameters = [
@@ -54,47 +35,6 @@ impl Developer {
     }
 }
 
-impl Answer {
-    /// The text of the first element of this name.
-    #[track_caller]
-    pub fn element(&self, name: &str) -> &str {
-        let (_, rest) = self.text.split_once(&format!("<{name}>")).unwrap_or_else(|| panic!("no {name} in {self:?}"));
-        rest.split_once(&format!("</{name}>")).unwrap().0
-    }
-
-    /// The members of the first list of this name.
-    #[track_caller]
-    pub fn members(&self, name: &str) -> Vec<String> {
-        let list = self.element(name);
-        list.split("<member>").skip(1).map(|member| member.strip_suffix("</member>").unwrap().to_owned()).collect()
-    }
-
-    /// Asserts a refusal whole, but for its request id.
-    #[track_caller]
-    pub fn denied(&self, status: u16, code: &str, message: &str) {
-        self.denied_by(NAMESPACE, status, code, message);
-    }
-
-    /// The same before it is known which service was meant.
-    #[track_caller]
-    fn denied_at_the_door(&self, status: u16, code: &str, message: &str) {
-        self.denied_by("http://webservices.amazon.com/AWSFault/2005-15-09", status, code, message);
-    }
-
-    #[track_caller]
-    fn denied_by(&self, namespace: &str, status: u16, code: &str, message: &str) {
-        let escaped = message.replace('&', "&amp;").replace('<', "&lt;").replace('\'', "&apos;").replace('"', "&quot;");
-        let expected = format!(
-            "<?xml version=\"1.0\" encoding=\"UTF-8\"?><ErrorResponse xmlns=\"{namespace}\"><Error><Type>Sender</Type>\
-             <Code>{code}</Code><Message>{escaped}</Message></Error><RequestId>{}</RequestId></ErrorResponse>",
-            self.header("x-amzn-requestid")
-        );
-        assert_eq!(self.text, expected);
-        assert_eq!(self.status.as_u16(), status, "{self:?}");
-        assert_eq!(self.header("content-type"), "text/xml");
-    }
-}
-
 #[tokio::test]
 async fn a_provider_is_made_shown_listed_and_deleted() {
     let broker = broker().await;
@@ -107,7 +47,7 @@ async fn a_provider_is_made_shown_listed_and_deleted() {
     let created = shown.element("CreateDate").to_owned();
     assert!(created.len() == 20 && created.ends_with('Z') && !created.contains('.'), "{created}");
     let expected = format!(
-        "<?xml version=\"1.0\" encoding=\"UTF-8\"?><GetOpenIDConnectProviderResponse xmlns=\"{NAMESPACE}\">\
+        "<?xml version=\"1.0\" encoding=\"UTF-8\"?><GetOpenIDConnectProviderResponse xmlns=\"{IAM}\">\
          <GetOpenIDConnectProviderResult><ClientIDList><member>b</member><member>a</member></ClientIDList>\
          <CreateDate>{created}</CreateDate>\
          <Tags><member><Key>team</Key><Value>blue</Value></member></Tags>\
@@ -134,7 +74,7 @@ async fn a_provider_is_made_shown_listed_and_deleted() {
     assert_eq!(
         deleted.text,
         format!(
-            "<?xml version=\"1.0\" encoding=\"UTF-8\"?><DeleteOpenIDConnectProviderResponse xmlns=\"{NAMESPACE}\">\
+            "<?xml version=\"1.0\" encoding=\"UTF-8\"?><DeleteOpenIDConnectProviderResponse xmlns=\"{IAM}\">\
              <ResponseMetadata><RequestId>{}</RequestId></ResponseMetadata></DeleteOpenIDConnectProviderResponse>",
             deleted.header("x-amzn-requestid")
         )

@@ -1,6 +1,7 @@
 //! What access keys with policies may do, by the examples of docs/reference/policies.md.
 
 use std::net::IpAddr;
+use std::time::Duration;
 
 use axum::body::Body;
 use axum::http::Request;
@@ -10,8 +11,9 @@ use symbolon::policy::{Policy, TrustPolicy};
 use symbolon::request::ClientAddress;
 use symbolon::tenants::AccessKey;
 
-use crate::client::{Answer, Broker, Developer, HOME, broker, key_id};
+use crate::client::{Answer, Broker, Developer, HOME, broker, broker_with, key_id};
 use crate::harness::DEVELOPER;
+use crate::policy_matrix::key_with;
 
 /// The policies in the reference: for an issuer, a reader, one pool, the office; then a trust policy.
 fn examples() -> Vec<String> {
@@ -194,4 +196,81 @@ async fn a_key_whose_policy_cannot_be_read_may_do_nothing() {
     fresh.tick().await;
     let answer = fresh.developer(1).token(&pool, "user").await;
     denied(&answer, &developer, "GetOpenIdTokenForDeveloperIdentity", &arn(&developer, &pool), false);
+}
+
+/// Whether a replica issues a token to the key 9.
+async fn issues(replica: &Broker, pool: &str) -> bool {
+    let key = replica.developer(1).with_key(key_id(9).as_str(), "secret of a key with a policy");
+    let answer = key.token(pool, "user").await;
+    if answer.status != 200 {
+        denied(&answer, &key, "GetOpenIdTokenForDeveloperIdentity", &arn(&key, pool), false);
+    }
+    answer.status == 200
+}
+
+async fn give(broker: &Broker, policy: &str) {
+    let mut conn = broker.db.conn().await;
+    assert!(AccessKey::set_policy(&mut conn, &key_id(9), Some(&Policy::parse(policy).unwrap())).await.unwrap());
+}
+
+#[tokio::test]
+async fn a_policy_reaches_every_replica_within_the_fence_and_a_looser_one_at_once() {
+    let fence = Duration::from_secs(2);
+    let broker = broker_with(|config| config.keys.sign_fence = fence).await;
+    let (admin, other) = (broker.developer(1), broker.replica().await);
+    let pool = admin.pool().await;
+    let (issuer, reader) = (&examples()[0], &examples()[1]);
+    key_with(&broker, &admin, 9, issuer).await;
+    let poll = async || {
+        broker.poll().await;
+        other.poll().await;
+    };
+    poll().await;
+    assert!(issues(&broker, &pool).await && issues(&other, &pool).await);
+
+    // Both remember that it may. The next poll of each ends that.
+    give(&broker, reader).await;
+    other.poll().await;
+    assert!(!issues(&other, &pool).await);
+    broker.poll().await;
+    assert!(!issues(&broker, &pool).await);
+    // Both remember that it may not: the database says otherwise, and is asked.
+    give(&broker, issuer).await;
+    assert!(issues(&other, &pool).await && issues(&broker, &pool).await);
+    poll().await;
+    assert!(issues(&other, &pool).await && issues(&broker, &pool).await);
+
+    // A replica that cannot poll goes by what it remembers no longer than the fence. It signs nothing then.
+    give(&broker, reader).await;
+    tokio::time::sleep(fence + Duration::from_millis(100)).await;
+    assert!(!issues(&other, &pool).await && !issues(&broker, &pool).await);
+}
+
+#[tokio::test]
+async fn what_anyone_may_do_no_policy_denies() {
+    let broker = broker().await;
+    let admin = broker.developer(1);
+    let pool = admin.pool().await;
+    let key =
+        key_with(&broker, &admin, 9, r#"{"Statement": {"Effect": "Deny", "Action": "*", "Resource": "*"}}"#).await;
+    let guest = key.call("GetId", json!({ "IdentityPoolId": pool })).await.member("IdentityId");
+    let of_guest = json!({ "IdentityId": guest });
+    key.call("GetOpenIdToken", of_guest.clone()).await.ok();
+    for operation in ["GetCredentialsForIdentity", "UnlinkIdentity"] {
+        let mut body = of_guest.clone();
+        body["Logins"] = json!({});
+        body["LoginsToRemove"] = json!([]);
+        let answer = key.call(operation, body).await;
+        assert!(!["AccessDeniedException", ""].contains(&answer.exception()) || answer.status == 200, "{answer:?}");
+        assert!(!answer.text.contains("is not authorized to perform"), "{answer:?}");
+    }
+    // Whoever's signature holds may ask who it is.
+    let body = "Action=GetCallerIdentity&Version=2011-06-15";
+    let request = Request::post("/").header("host", "broker.example.com");
+    let request = request.header("content-type", "application/x-www-form-urlencoded");
+    let request = request.body(Body::from(body)).unwrap();
+    let answer = key.send(key.sign_for("sts", request, body)).await.ok();
+    assert!(answer.text.contains(&format!("<Arn>arn:aws:iam::{}:user/{}</Arn>", key.account, key.key)), "{answer:?}");
+    let answer = key.call("DescribeIdentity", of_guest).await;
+    denied(&answer, &key, "DescribeIdentity", &arn(&key, &pool), true);
 }

@@ -16,7 +16,7 @@ use crate::harness::{DEVELOPER, ISSUER};
 const OPERATION: &str = "GetOpenIdTokenForDeveloperIdentity";
 
 /// The claims of a token for `pool` that holds against the JWKS as served.
-async fn verify(broker: &Broker, pool: &str, token: &str) -> Value {
+pub async fn verify(broker: &Broker, pool: &str, token: &str) -> Value {
     let jwks: JwkSet = serde_json::from_value(broker.visitor().get("/.well-known/jwks.json").await.ok().json).unwrap();
     let header = jsonwebtoken::decode_header(token).unwrap();
     let mut validation = Validation::new(header.alg);

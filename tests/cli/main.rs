@@ -10,3 +10,4 @@ mod seeds;
 mod stage;
 mod tenancy;
 mod trust;
+mod trust_warnings;

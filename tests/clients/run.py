@@ -26,6 +26,7 @@ MODULES = [
     "tags",
     "terraform",
     "openid_connect_providers",
+    "credentials",
     "public_logins",
     "social_logins",
     "saml_logins",

@@ -7,6 +7,7 @@ use super::questions::Named;
 use crate::client::Developer;
 use crate::federation::{CLIENT, Federation, PROVIDERS, declare};
 use crate::harness::DEVELOPER;
+use crate::query::trust;
 
 /// A pool with all that a pool can have, and those who are in it.
 pub struct Home {
@@ -40,6 +41,7 @@ impl Home {
         });
         let pool = developer.call("CreateIdentityPool", settings).await.member("IdentityPoolId");
         let role = format!("arn:aws:iam::{}:role/one", developer.account);
+        developer.role("one", &trust(&pool)).await;
         let roles = json!({ "IdentityPoolId": pool, "Roles": { "authenticated": role } });
         developer.call("SetIdentityPoolRoles", roles).await.ok();
         let map =
@@ -104,6 +106,7 @@ async fn checksum(conn: &mut PgConnection, developer: &Developer, pool: Option<&
             union all select t::text from tenants t where account_id = $1 and $2 is null
             union all select k::text from access_keys k where account_id = $1 and $2 is null
             union all select o::text from oidc_providers o where account_id = $1 and $2 is null
+            union all select r::text from iam_roles r where account_id = $1 and $2 is null
             union all select s::text from saml_providers s where account_id = $1 and $2 is null
         ) as lines";
     sqlx::query_scalar(query).bind(developer.account.as_str()).bind(pool).fetch_one(conn).await.unwrap()

@@ -1,9 +1,9 @@
 //! The matrix of tenancy: every operation with ids that are foreign, of another pool, malformed, or nobody's.
 
 mod anyone;
-mod home;
+pub mod home;
 mod neighbours;
-mod questions;
+pub mod questions;
 mod resources;
 mod signed;
 
