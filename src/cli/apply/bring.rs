@@ -1,10 +1,11 @@
-//! From what a seed asks for to rows: what stands against it, then each tenant, key, login provider, pool, its roles, its
-//! audiences and each of its maps of principal tags in its transaction.
+//! From what a seed asks for to rows: what stands against it, then each tenant, key, login provider, role, pool, its
+//! roles, its audiences and each of its maps of principal tags in its transaction.
 
 use sqlx::Connection as _;
 use sqlx::postgres::PgConnection;
 
 use super::Applied;
+use super::iam_roles::WantedRole;
 use super::pool::WantedPool;
 use super::principal_tags::WantedTags;
 use super::wanted::{WantedKey, WantedProvider, WantedTenant};
@@ -13,7 +14,7 @@ use crate::clock::Clock;
 use crate::config::Limits;
 use crate::db::Db;
 use crate::error::{Error, Result};
-use crate::iam::OidcProvider;
+use crate::iam::{OidcProvider, Role};
 use crate::ids::{AccountId, PoolId};
 use crate::pools::principal_tags::TagMap;
 use crate::pools::providers::DEVELOPER;
@@ -41,6 +42,12 @@ pub(super) async fn conflicts(conn: &mut PgConnection, tenants: &[WantedTenant])
             if let Some(other) = other {
                 let (line, id, owner) = (key.line, &key.id, &other.account_id);
                 conflicts.push(format!("line {line}: access key {id} belongs to tenant {owner}"));
+            }
+        }
+        for role in &tenant.roles {
+            let found = Role::find(conn, &tenant.account_id, &role.name).await?;
+            if let Some(conflict) = found.and_then(|found| role.conflict(&found)) {
+                conflicts.push(format!("line {}: role {} {conflict}", role.line, role.name));
             }
         }
         for pool in &tenant.pools {
@@ -100,6 +107,10 @@ pub(super) async fn about(db: &Db, seal: &Seal, limits: &Limits, tenants: &[Want
         for provider in &tenant.providers {
             let fate = bring_provider(db, account, provider, limits.openid_connect_providers_per_account).await;
             applied.note(format!("openid-connect-provider {}", provider.url), fate)?;
+        }
+        for role in &tenant.roles {
+            let fate = bring_role(db, account, role, limits.roles_per_account).await;
+            applied.note(format!("role {}", role.name), fate)?;
         }
         for pool in &tenant.pools {
             let fate = retry!(db, |conn| { bring_pool(conn, account, pool, limits.identity_pools_per_account).await });
@@ -200,6 +211,25 @@ async fn bring_provider(db: &Db, account: &AccountId, wanted: &WantedProvider, l
             Ok(())
         };
         match OidcProvider::update(conn, account, &wanted.url, change).await? {
+            Some(_) => Ok(Fate::Changed),
+            None => Err(Error::Contended),
+        }
+    })
+}
+
+async fn bring_role(db: &Db, account: &AccountId, wanted: &WantedRole, limit: u32) -> Result<Fate> {
+    // As IAM draws it: a retry finds its own row by it.
+    let fresh = wanted.fresh(OidcProvider::moment(Clock::System.wall()))?;
+    retry!(db, |conn| {
+        let Some(found) = Role::find(conn, account, &wanted.name).await? else {
+            return fresh.create(conn, account, limit).await.map(|()| Fate::Made);
+        };
+        let mut brought = found.clone();
+        wanted.bring(&mut brought);
+        if brought == found {
+            return Ok(Fate::Left);
+        }
+        match Role::update(conn, account, &wanted.name, |current| wanted.bring(current)).await? {
             Some(_) => Ok(Fate::Changed),
             None => Err(Error::Contended),
         }

@@ -33,7 +33,17 @@ const OF_A_PROVIDER: &[&str] = &[
     "UntagOpenIDConnectProvider",
     "UpdateOpenIDConnectProviderThumbprint",
 ];
-const OF_NO_PROVIDER: &[&str] = &["CreateOpenIDConnectProvider", "ListOpenIDConnectProviders"];
+const OF_NO_PROVIDER: &[&str] =
+    &["CreateOpenIDConnectProvider", "CreateSAMLProvider", "ListOpenIDConnectProviders", "ListSAMLProviders"];
+/// On a SAML provider that is there.
+const OF_A_SAML: &[&str] = &[
+    "DeleteSAMLProvider",
+    "GetSAMLProvider",
+    "ListSAMLProviderTags",
+    "TagSAMLProvider",
+    "UntagSAMLProvider",
+    "UpdateSAMLProvider",
+];
 /// On a role that is there.
 const OF_A_ROLE: &[&str] = &[
     "DeleteRole",
@@ -53,8 +63,9 @@ const OF_NO_ROLE: &[&str] = &["CreateRole", "ListRoles"];
 /// Every signed operation of Cognito Identity.
 pub const COGNITO: &[&[&str]] = &[OF_A_POOL, OF_NO_POOL];
 /// Every operation of IAM.
-pub const IAM: &[&[&str]] = &[OF_A_PROVIDER, OF_NO_PROVIDER, OF_A_ROLE, OF_NO_ROLE];
-const EVERYTHING: &[&[&str]] = &[OF_A_POOL, OF_NO_POOL, OF_A_PROVIDER, OF_NO_PROVIDER, OF_A_ROLE, OF_NO_ROLE];
+pub const IAM: &[&[&str]] = &[OF_A_PROVIDER, OF_A_SAML, OF_NO_PROVIDER, OF_A_ROLE, OF_NO_ROLE];
+const EVERYTHING: &[&[&str]] =
+    &[OF_A_POOL, OF_NO_POOL, OF_A_PROVIDER, OF_A_SAML, OF_NO_PROVIDER, OF_A_ROLE, OF_NO_ROLE];
 const NOTHING: &[&[&str]] = &[];
 /// What nobody signs.
 pub const ANYONES: [&str; 4] = ["GetCredentialsForIdentity", "GetId", "GetOpenIdToken", "UnlinkIdentity"];
@@ -72,6 +83,9 @@ const READ: &[&[&str]] = &[&[
     "GetOpenIDConnectProvider",
     "ListOpenIDConnectProviders",
     "ListOpenIDConnectProviderTags",
+    "GetSAMLProvider",
+    "ListSAMLProviders",
+    "ListSAMLProviderTags",
     "GetRole",
     "ListAttachedRolePolicies",
     "ListInstanceProfilesForRole",
@@ -79,7 +93,8 @@ const READ: &[&[&str]] = &[&[
     "ListRoleTags",
     "ListRoles",
 ]];
-const DELETE: &[&[&str]] = &[&["DeleteIdentities", "DeleteIdentityPool", "DeleteOpenIDConnectProvider", "DeleteRole"]];
+const DELETE: &[&[&str]] =
+    &[&["DeleteIdentities", "DeleteIdentityPool", "DeleteOpenIDConnectProvider", "DeleteSAMLProvider", "DeleteRole"]];
 /// Where a request comes from, and what a proxy has put in.
 pub struct Circumstances {
     pub peer: &'static str,
@@ -179,7 +194,7 @@ fn by_actions() -> Vec<Row> {
         row(
             "a Deny before an Allow",
             &[OF_A_POOL],
-            &[OF_NO_POOL, OF_A_PROVIDER, OF_NO_PROVIDER, OF_A_ROLE, OF_NO_ROLE],
+            &[OF_NO_POOL, OF_A_PROVIDER, OF_A_SAML, OF_NO_PROVIDER, OF_A_ROLE, OF_NO_ROLE],
             r#"[{"Effect": "Deny", "Resource": "*",
                  "Action": ["iam:*", "cognito-identity:CreateIdentityPool", "cognito-identity:ListIdentityPools"]},
                 {"Effect": "Allow", "Action": "*", "Resource": "*"}]"#,
@@ -239,7 +254,7 @@ fn by_resources() -> Vec<Row> {
         ),
         row(
             "a Deny on one pool",
-            &[OF_NO_POOL, OF_A_PROVIDER, OF_NO_PROVIDER, OF_A_ROLE, OF_NO_ROLE],
+            &[OF_NO_POOL, OF_A_PROVIDER, OF_A_SAML, OF_NO_PROVIDER, OF_A_ROLE, OF_NO_ROLE],
             &[OF_A_POOL],
             r#"[{"Effect": "Deny", "Action": "*",
                  "Resource": ["arn:aws:cognito-identity:us-east-1:ACCOUNT:identitypool/POOL"]},
