@@ -12,7 +12,7 @@
 //!
 //! | floor | modules | what is there |
 //! |---|---|---|
-//! | doors | [`cli`], [`http`], [`aws_query`], [`cognito`] | how the world comes in: commands, routes, IAM, the Cognito Identity API |
+//! | doors | [`cli`], [`http`], [`aws_query`], [`cognito`] | how the world comes in: commands, routes, IAM and STS, the Cognito Identity API |
 //! | the app | [`app`] | what operations need, built in one place; only doors see it |
 //! | rooms | [`tokens`], [`identities`], [`upstream`], [`iam`], [`keys`], [`pools`], [`tenants`] | what the broker knows: one aggregate a file, its type, its rules and its SQL together |
 //! | ground | [`cache`], [`clock`], [`config`], [`db`], [`error`], [`ids`], [`installation`], [`json`], [`limits`], [`policy`], [`request`], [`seal`], [`sigv4`], [`tags`], [`telemetry`], [`xml`] | vocabulary and tools; they know nothing of what is above |
@@ -23,7 +23,7 @@
 //! There are few concepts. An *operation* is a function of the app, the caller and an input. An *aggregate* is a struct
 //! with its SQL, over a connection that the operation hands to it, so that it serves inside and outside a transaction
 //! alike. What can go wrong is one [`error::Error`] in our own words; [`cognito::fault`] alone knows what the wire
-//! calls it (and `aws_query/fault.rs` what IAM does).
+//! calls it (and `aws_query/fault.rs` what IAM and STS do).
 //!
 //! # A known user's token
 //!
@@ -35,10 +35,12 @@
 //!    size and time. The table says: `signed`.
 //! 3. [`cognito::caller`] verifies the signature. [`sigv4`] takes three steps, each with a type of its own so that none
 //!    can be left out: form, time, signature. The access key comes from memory, where it may be as long as the database
-//!    says that nothing has changed ([`cache`]); a refusal is never decided from memory alone. From here on there is a
-//!    [`cognito::caller::Caller`]: a tenant, and a region.
-//! 4. Only now is the body parsed: [`cognito::json`] reads it strictly, [`cognito::validate`] holds it against the
-//!    model's limits in [`cognito::shapes`].
+//!    says that nothing has changed ([`cache`]); a refusal is never decided from memory alone. From here on there is
+//!    someone [`Verified`](cognito::caller::Verified).
+//! 4. Only now is the body parsed: [`cognito::json`] reads it strictly. If the access key has a policy, `cognito/authorize.rs`
+//!    asks it ([`policy`]) about what the body names; so someone verified becomes a [`cognito::caller::Caller`], which has a
+//!    tenant and a region, and can be had in no other way. [`cognito::validate`] holds the body against the model's limits
+//!    in [`cognito::shapes`].
 //! 5. The operation, `get_open_id_token` in `cognito/developer.rs`, is the story itself. The pool is found through the
 //!    caller's tenant, so that a foreign one cannot be had. The developer user is taken from the logins.
 //! 6. [`identities::sign_in`] asks the one question of a known user: who owns this login? One statement, one round
@@ -50,6 +52,20 @@
 //!
 //! What fails in passing (a race lost again and again, a deadlock, a restart, a broken connection) is tried again as a
 //! whole by [`retry!`]; so each operation must bear being run twice.
+//!
+//! # Credentials for an identity
+//!
+//! `GetCredentialsForIdentity`, which needs no signature:
+//!
+//! 1. `cognito/credentials.rs` finds the identity, and has its logins proven as for a token: by tokens of others
+//!    ([`upstream`]), or by the developer user's token of our own ([`tokens::own_token`]). They are linked and merged in one
+//!    transaction.
+//! 2. [`pools::role_choice`] says which role it is: a pure function of the pool's roles, the claims, and what was asked for.
+//! 3. If an STS is configured, a fresh token goes there ([`upstream::sts`]), with no database connection held. If not, the
+//!    role is looked up here, and [`tokens::web_identity`] asks its trust policy, as [`aws_query`] does for
+//!    `AssumeRoleWithWebIdentity`.
+//! 4. [`tokens::session`] then makes credentials of nothing that is stored: the session token holds the session, sealed, and
+//!    the secret is derived from it. Whoever signs with them is verified as in step 3 above, and may be told who he is.
 //!
 //! # A key rotation
 //!

@@ -1,7 +1,7 @@
 //! IAM's operations on SAML providers.
 
 use serde::{Deserialize, Serialize};
-use time::{Duration, OffsetDateTime};
+use time::OffsetDateTime;
 
 use super::iam::{PAGE, Tag, shown, tags, timestamp};
 use crate::app::App;
@@ -10,9 +10,6 @@ use crate::cognito::wire;
 use crate::error::{Error, Result};
 use crate::iam::{SamlProvider, saml_provider, tagging};
 use crate::retry;
-
-/// How long AWS shows a provider as valid whose metadata names no end: a hundred years.
-const NO_END: Duration = Duration::days(36_525);
 
 /// The start of the ARNs of the caller's providers. IAM's ARNs name no region.
 fn arn_prefix(caller: &Caller) -> String {
@@ -41,8 +38,10 @@ async fn found(app: &App, caller: &Caller, arn: &str) -> Result<SamlProvider> {
     provider.ok_or_else(|| Error::SamlProviderNotFound(arn.to_owned()))
 }
 
+/// Until when a provider is valid. One whose metadata names no end is shown as AWS shows it: for a hundred years.
 fn valid_until(end: Option<OffsetDateTime>, created_at: OffsetDateTime) -> Result<String> {
-    timestamp(end.unwrap_or_else(|| created_at.saturating_add(NO_END)))
+    let century = || created_at.replace_year(created_at.year() + 100).unwrap_or(created_at);
+    timestamp(end.unwrap_or_else(century))
 }
 
 /// Refuses what would have assertions encrypted: there is no key here to decrypt them with.

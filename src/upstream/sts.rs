@@ -171,10 +171,7 @@ fn assumed(xml: &str) -> Result<Assumed, Failure> {
 /// If it is none in STS's form, or says that the STS could not do its work: another time it might.
 fn refused(status: u16, xml: &str, token: &str) -> Result<Refused, Failure> {
     // A token has no place in a log, not even when the STS repeats it.
-    let shown = |text: String| match text.contains(token) {
-        true => String::new(),
-        false => text.chars().take(MAX_TEXT).collect(),
-    };
+    let shown = |text: String| if text.contains(token) { String::new() } else { text.chars().take(MAX_TEXT).collect() };
     let code = text_at(xml, &["Error", "Code"]).map(shown).filter(|code| !code.is_empty());
     let in_passing = |code: &str| {
         matches!(status, 408 | 429)

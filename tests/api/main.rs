@@ -13,6 +13,8 @@ mod dice;
 mod federation;
 mod harness;
 mod identities;
+#[path = "../upstream/idp.rs"]
+mod idp;
 #[path = "../upstream/issuer.rs"]
 mod issuer;
 mod keys;
@@ -36,6 +38,8 @@ mod replicas;
 mod roles;
 mod roles_of_iam;
 mod router;
+mod saml_logins;
+mod saml_providers;
 mod sessions;
 mod shown;
 mod sign_in_model;

@@ -5,7 +5,7 @@ use serde_json::json;
 use crate::seeds::{POOL, counts, stage};
 use crate::stage::Stage;
 
-const OTHER: &str = "us-east-1:11111111-918a-4d03-84bd-192d2cb331b8";
+pub const OTHER: &str = "us-east-1:11111111-918a-4d03-84bd-192d2cb331b8";
 const NAME: &str = "snowflakecomputing.com";
 
 /// A seed of two pools, the first with these lines more.

@@ -11,3 +11,4 @@ mod seeds;
 mod stage;
 mod tenancy;
 mod trust;
+mod trust_warnings;

@@ -157,6 +157,39 @@ fn an_openid_connect_provider_is_made_and_brought_to_what_the_seed_says() {
 }
 
 #[test]
+fn a_saml_provider_is_made_and_brought_to_what_the_seed_says() {
+    let stage = stage();
+    let metadata = |name: &str| {
+        let path = format!("{}/tests/upstream/saml/good/{name}.metadata.xml", env!("CARGO_MANIFEST_DIR"));
+        std::fs::read_to_string(path).unwrap()
+    };
+    stage.file("idp.xml", 0o644, &metadata("adfs"));
+    let seed = |more: &str| {
+        format!(
+            "[[tenant]]\naccount_id = '111122223333'\nname = 'acme'\n[[tenant.saml_provider]]\nname = 'Corp'\n\
+             metadata_file = 'idp.xml'\n{more}"
+        )
+    };
+    let rows = || stage.texts("select concat_ws(' ', account_id, name, entity_id, tags) from saml_providers");
+    let applied = stage.apply(&seed("tags = { team = 'web' }\n"));
+    assert_eq!(applied["Made"], json!(["tenant 111122223333", "saml-provider Corp"]), "{applied}");
+    assert_eq!(rows(), ["111122223333 Corp http://adfs.example.com/adfs/services/trust {\"team\": \"web\"}"]);
+    assert_eq!(counts(&stage.apply(&seed(""))), [0, 0, 2], "tags left out stay");
+    stage.file("idp.xml", 0o644, &metadata("keycloak"));
+    assert_eq!(counts(&stage.apply(&seed("tags = {}\n"))), [0, 1, 1]);
+    assert_eq!(rows(), ["111122223333 Corp https://keycloak.example.com/realms/acme {}"]);
+    assert_eq!(counts(&stage.apply(&seed("tags = {}\n"))), [0, 0, 2]);
+
+    stage.file("bad.xml", 0o644, "<a/>");
+    let told = stage.refuses(3, &seed("").replace("idp.xml", "bad.xml"));
+    assert!(told.contains("line 4: tenant.saml_provider: ") && told.contains("Could not parse metadata: "), "{told}");
+    let told = stage.refuses(3, &seed("").replace("idp.xml", "missing.xml"));
+    assert!(told.contains("line 6: tenant.saml_provider.metadata_file: cannot read "), "{told}");
+    let twice = format!("{}[[tenant.saml_provider]]\nname = 'Corp'\nmetadata_file = 'idp.xml'\n", seed(""));
+    assert!(stage.refuses(3, &twice).contains("line 8: tenant.saml_provider.name: stands twice in this tenant"));
+}
+
+#[test]
 fn providers_that_iam_would_refuse_are_refused_with_their_line() {
     let stage = stage();
     let told = stage.refuses(

@@ -29,6 +29,7 @@ MODULES = [
     "credentials",
     "public_logins",
     "social_logins",
+    "saml_logins",
     "tenants",
     "auth_errors",
     "protocol",

@@ -14,7 +14,7 @@ from pathlib import Path
 sys.dont_write_bytecode = True
 sys.path.append(str(Path(__file__).resolve().parents[1] / "clients"))
 
-MODULES = ["verifiers", "storage"]
+MODULES = ["verifiers", "storage", "trusting"]
 
 
 def main():

@@ -150,7 +150,7 @@ impl Idp {
              </saml:AuthnContext></saml:AuthnStatement><saml:AttributeStatement><saml:Attribute Name=\"team\">\
              <saml:AttributeValue>blue</saml:AttributeValue></saml:Attribute></saml:AttributeStatement>\
              </saml:Assertion>",
-            hex::encode(&random()),
+            hex::encode(random()),
             at(now, 0),
             self.entity,
             at(now, 300),
@@ -167,7 +167,7 @@ impl Idp {
              Version=\"2.0\"><saml:Issuer xmlns:saml=\"{ASSERTION}\">{}</saml:Issuer>{MARK}<samlp:Status>\
              <samlp:StatusCode Value=\"urn:oasis:names:tc:SAML:2.0:status:Success\"></samlp:StatusCode></samlp:Status>\
              {assertion}</samlp:Response>",
-            hex::encode(&random()),
+            hex::encode(random()),
             at(now, 0),
             self.entity,
         )

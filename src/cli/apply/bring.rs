@@ -5,9 +5,10 @@ use sqlx::Connection as _;
 use sqlx::postgres::PgConnection;
 
 use super::Applied;
-use super::iam_roles::WantedRole;
+use super::iam_roles;
 use super::pool::WantedPool;
 use super::principal_tags::WantedTags;
+use super::saml;
 use super::wanted::{WantedKey, WantedProvider, WantedTenant};
 use crate::cli::Failure;
 use crate::clock::Clock;
@@ -26,7 +27,7 @@ use crate::tenants::{AccessKey, Tenant, access_key};
 
 /// What became of one item.
 #[derive(Clone, Copy)]
-enum Fate {
+pub(super) enum Fate {
     Made,
     Changed,
     Left,
@@ -108,8 +109,12 @@ pub(super) async fn about(db: &Db, seal: &Seal, limits: &Limits, tenants: &[Want
             let fate = bring_provider(db, account, provider, limits.openid_connect_providers_per_account).await;
             applied.note(format!("openid-connect-provider {}", provider.url), fate)?;
         }
+        for provider in &tenant.saml_providers {
+            let fate = saml::bring(db, account, provider, limits.saml_providers_per_account).await;
+            applied.note(format!("saml-provider {}", provider.name), fate)?;
+        }
         for role in &tenant.roles {
-            let fate = bring_role(db, account, role, limits.roles_per_account).await;
+            let fate = iam_roles::bring(db, account, role, limits.roles_per_account).await;
             applied.note(format!("role {}", role.name), fate)?;
         }
         for pool in &tenant.pools {
@@ -211,25 +216,6 @@ async fn bring_provider(db: &Db, account: &AccountId, wanted: &WantedProvider, l
             Ok(())
         };
         match OidcProvider::update(conn, account, &wanted.url, change).await? {
-            Some(_) => Ok(Fate::Changed),
-            None => Err(Error::Contended),
-        }
-    })
-}
-
-async fn bring_role(db: &Db, account: &AccountId, wanted: &WantedRole, limit: u32) -> Result<Fate> {
-    // As IAM draws it: a retry finds its own row by it.
-    let fresh = wanted.fresh(OidcProvider::moment(Clock::System.wall()))?;
-    retry!(db, |conn| {
-        let Some(found) = Role::find(conn, account, &wanted.name).await? else {
-            return fresh.create(conn, account, limit).await.map(|()| Fate::Made);
-        };
-        let mut brought = found.clone();
-        wanted.bring(&mut brought);
-        if brought == found {
-            return Ok(Fate::Left);
-        }
-        match Role::update(conn, account, &wanted.name, |current| wanted.bring(current)).await? {
             Some(_) => Ok(Fate::Changed),
             None => Err(Error::Contended),
         }

@@ -1,18 +1,23 @@
-//! The IAM roles that a seed asks for, checked by the same rules as `CreateRole`.
+//! The IAM roles that a seed asks for, checked by the same rules as `CreateRole`, and bringing them to that.
 
 use std::collections::BTreeSet;
 
 use serde_json::json;
 use time::OffsetDateTime;
 
+use super::bring::Fate;
 use super::document::Section;
-use super::wanted::{Context, Seen, document_text, words};
+use super::wanted::{Context, document_text, words};
 use crate::aws_query::shapes;
+use crate::clock::Clock;
 use crate::cognito::validate;
-use crate::error::Result;
+use crate::db::Db;
+use crate::error::{Error, Result};
 use crate::iam::role::DEFAULT_MAX_SESSION_DURATION;
-use crate::iam::{Role, tagging};
+use crate::iam::{OidcProvider, Role, tagging};
+use crate::ids::AccountId;
 use crate::policy::TrustPolicy;
+use crate::retry;
 use crate::tags::{self, Tags};
 
 /// A role of IAM. What is left out stays as it is.
@@ -76,7 +81,7 @@ pub(super) fn read(
     section: &Section<'_, '_>,
     context: &Context<'_>,
     owner: &str,
-    seen: &mut Seen,
+    seen: &mut BTreeSet<(String, String)>,
 ) -> Option<WantedRole> {
     let name = section.needed_text("name");
     let path = section.text("path");
@@ -85,7 +90,7 @@ pub(super) fn read(
     let tags = section.text_map("tags");
     let trust_policy = read_trust_policy(section, context);
     section.end();
-    if name.as_ref().is_some_and(|name| !seen.roles.insert((owner.to_owned(), name.to_ascii_lowercase()))) {
+    if name.as_ref().is_some_and(|name| !seen.insert((owner.to_owned(), name.to_ascii_lowercase()))) {
         section.problem("name", "stands twice in this tenant; the case of letters makes no difference");
     }
     if let Some(tags) = &tags
@@ -127,4 +132,24 @@ fn read_trust_policy(section: &Section<'_, '_>, context: &Context<'_>) -> Option
         Err(problem) => Err(problem.to_string()),
     });
     checked.inspect_err(|why| section.problem(field, why)).ok()
+}
+
+/// Makes or changes the role, if it is not as the seed says.
+pub(super) async fn bring(db: &Db, account: &AccountId, wanted: &WantedRole, limit: u32) -> Result<Fate> {
+    // As IAM draws it: a retry finds its own row by it.
+    let fresh = wanted.fresh(OidcProvider::moment(Clock::System.wall()))?;
+    retry!(db, |conn| {
+        let Some(found) = Role::find(conn, account, &wanted.name).await? else {
+            return fresh.create(conn, account, limit).await.map(|()| Fate::Made);
+        };
+        let mut brought = found.clone();
+        wanted.bring(&mut brought);
+        if brought == found {
+            return Ok(Fate::Left);
+        }
+        match Role::update(conn, account, &wanted.name, |current| wanted.bring(current)).await? {
+            Some(_) => Ok(Fate::Changed),
+            None => Err(Error::Contended),
+        }
+    })
 }

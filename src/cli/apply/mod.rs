@@ -8,6 +8,7 @@
 //!   relative to the seed). What it may do: `policy` (JSON) or `policy_file` (relative to the seed), which left out stays.
 //!   Another secret or policy replaces it.
 //! - `[[tenant.openid_connect_provider]]`: `url` and `client_id_list`, both needed; `thumbprint_list`, `tags`.
+//! - `[[tenant.saml_provider]]`: `name` and `metadata_file` (relative to the seed), both needed; `tags`.
 //! - `[[tenant.role]]`: `name`, and `trust_policy` (JSON) or `trust_policy_file` (relative to the seed); `path` (`/`
 //!   otherwise, and never changed), `description`, `max_session_duration` (seconds, an hour otherwise), `tags`.
 //! - `[[tenant.identity_pool]]`: `identity_pool_id` and `identity_pool_name`, both needed;
@@ -23,8 +24,8 @@
 //!   `principal_tags`.
 //!
 //! An existing pool is changed as `UpdateIdentityPool` would: public providers left out are cleared; the classic flow,
-//! the developer provider and the tags left out stay. So do the thumbprints and the tags of an OpenID Connect provider, and
-//! whatever else than its trust policy is left out of a role.
+//! the developer provider and the tags left out stay. So do the thumbprints of an OpenID Connect provider, the tags of a
+//! provider, and whatever else than its trust policy is left out of a role.
 //! Roles and role mappings are one, as for `SetIdentityPoolRoles`: if the pool names either, both are brought to what it
 //! says. Principal tags are brought for each provider that is named, and stay for the others. The providers of both are
 //! those that the pool's own section names, so that a seed is right or wrong by itself. Audiences are brought if the pool
@@ -41,6 +42,7 @@ mod iam_roles;
 mod pool;
 mod principal_tags;
 mod roles;
+mod saml;
 mod wanted;
 
 use std::path::{Path, PathBuf};

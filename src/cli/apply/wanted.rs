@@ -13,6 +13,7 @@ use zeroize::Zeroizing;
 use super::document::{Document, Section};
 use super::iam_roles::{self, WantedRole};
 use super::pool::{self, WantedPool};
+use super::saml::{self, WantedSamlProvider};
 use crate::aws_query;
 use crate::cli::tenant;
 use crate::cognito::fault::Fault;
@@ -29,7 +30,7 @@ use crate::tenants::access_key::{Secret, is_dev_access_key};
 pub(super) struct Context<'a> {
     pub(super) config: &'a Config,
     pub(super) environment: &'a Environment,
-    /// Where files of secrets and policies are looked for.
+    /// Where files of secrets, policies and metadata are looked for.
     pub(super) folder: &'a Path,
     /// Whether dev mode's well-known access keys are allowed.
     pub(super) dev: bool,
@@ -41,6 +42,7 @@ pub(super) struct WantedTenant {
     pub(super) name: String,
     pub(super) keys: Vec<WantedKey>,
     pub(super) providers: Vec<WantedProvider>,
+    pub(super) saml_providers: Vec<WantedSamlProvider>,
     pub(super) roles: Vec<WantedRole>,
     pub(super) pools: Vec<WantedPool>,
 }
@@ -107,12 +109,13 @@ pub(super) fn read(source: &str, context: &Context<'_>) -> Result<Vec<WantedTena
 
 /// What stands in the seed already: nothing may be asked for twice.
 #[derive(Default)]
-pub(super) struct Seen {
+struct Seen {
     tenants: BTreeSet<AccountId>,
     keys: BTreeSet<AccessKeyId>,
     providers: BTreeSet<(String, String)>,
+    saml_providers: BTreeSet<(String, String)>,
     /// By tenant, in small letters.
-    pub(super) roles: BTreeSet<(String, String)>,
+    roles: BTreeSet<(String, String)>,
     pools: BTreeSet<Uuid>,
 }
 
@@ -130,15 +133,20 @@ fn read_tenant(section: &Section<'_, '_>, context: &Context<'_>, seen: &mut Seen
     let providers = section.sections("openid_connect_provider");
     let owner = account_id.as_ref().map(ToString::to_string).unwrap_or_default();
     let providers = providers.iter().filter_map(|provider| read_provider(provider, context, &owner, seen)).collect();
+    let saml_providers = section.sections("saml_provider");
+    let saml_providers = saml_providers
+        .iter()
+        .filter_map(|provider| saml::read(provider, context, &owner, &mut seen.saml_providers))
+        .collect();
     let roles = section.sections("role");
-    let roles = roles.iter().filter_map(|role| iam_roles::read(role, context, &owner, seen)).collect();
+    let roles = roles.iter().filter_map(|role| iam_roles::read(role, context, &owner, &mut seen.roles)).collect();
     let pools = section
         .sections("identity_pool")
         .iter()
         .filter_map(|section| pool::read(section, context, &mut seen.pools))
         .collect();
     section.end();
-    Some(WantedTenant { account_id: account_id?, name: name?, keys, providers, roles, pools })
+    Some(WantedTenant { account_id: account_id?, name: name?, keys, providers, saml_providers, roles, pools })
 }
 
 fn read_key(section: &Section<'_, '_>, context: &Context<'_>, seen: &mut Seen) -> Option<WantedKey> {

@@ -332,7 +332,7 @@ mod tests {
         text.say(&format!("{} a\nb {}", "word ".repeat(40), "x".repeat(200)));
         text.say("  NAME: meaning");
         assert!(
-            text.text.lines().count() == 5 && text.text.lines().all(|line| line.starts_with("-- ")),
+            text.text.lines().count() == 4 && text.text.lines().all(|line| line.starts_with("-- ")),
             "{}",
             text.text
         );

@@ -107,6 +107,7 @@ async fn checksum(conn: &mut PgConnection, developer: &Developer, pool: Option<&
             union all select k::text from access_keys k where account_id = $1 and $2 is null
             union all select o::text from oidc_providers o where account_id = $1 and $2 is null
             union all select r::text from iam_roles r where account_id = $1 and $2 is null
+            union all select s::text from saml_providers s where account_id = $1 and $2 is null
         ) as lines";
     sqlx::query_scalar(query).bind(developer.account.as_str()).bind(pool).fetch_one(conn).await.unwrap()
 }

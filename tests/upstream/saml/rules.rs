@@ -56,6 +56,7 @@ fn enveloped(idp: &Idp, from: &str, to: &str) -> String {
     document.replacen(from, to, 1)
 }
 
+#[expect(clippy::too_many_lines, reason = "it is one table")]
 #[tokio::test]
 async fn each_rule_of_the_browser_profile_is_kept() {
     let stage = Stage::new();
