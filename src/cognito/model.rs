@@ -137,6 +137,12 @@ impl Shape {
         Self::string(name, Bounds::between(min, max), Some(pattern), &[], false)
     }
 
+    /// The same, that nobody may see.
+    #[must_use]
+    pub const fn secret_patterned(name: &'static str, min: i64, max: i64, pattern: &'static Pattern) -> Self {
+        Self::string(name, Bounds::between(min, max), Some(pattern), &[], true)
+    }
+
     /// One of these strings.
     #[must_use]
     pub const fn one_of(name: &'static str, values: &'static [&'static str]) -> Self {
