@@ -242,15 +242,11 @@ static SAML_METADATA: Shape = Shape::text("SAMLMetadataDocumentType", 1000, 10_0
 static SAML_NAME: Shape = Shape::patterned("SAMLProviderNameType", 1, 128, &SAML_NAME_PATTERN);
 static SAML_NAME_PATTERN: Pattern = Pattern { text: "[\\w._-]+", matches: saml_provider::is_name };
 static SAML_ENCRYPTION: Shape = Shape::one_of("assertionEncryptionModeType", &["Required", "Allowed"]);
-static SAML_PRIVATE_KEY: Shape = Shape::secret_patterned("privateKeyType", 1, 16384, &LATIN_1);
-static LATIN_1: Pattern = Pattern {
-    text: r"[\u0009\u000A\u000D\u0020-\u00FF]+",
-    matches: |text| !text.is_empty() && text.chars().all(|c| matches!(c, '\t' | '\n' | '\r' | ' '..='\u{ff}')),
-};
-static SAML_PRIVATE_KEY_ID: Shape = Shape::patterned("privateKeyIdType", 22, 64, &CAPITALS_AND_DIGITS);
-static CAPITALS_AND_DIGITS: Pattern = Pattern {
+static SAML_PRIVATE_KEY: Shape = Shape::patterned_secret("privateKeyType", 1, 16384, &DOCUMENT_PATTERN);
+static SAML_PRIVATE_KEY_ID: Shape = Shape::patterned("privateKeyIdType", 22, 64, &SAML_PRIVATE_KEY_ID_PATTERN);
+static SAML_PRIVATE_KEY_ID_PATTERN: Pattern = Pattern {
     text: "[A-Z0-9]+",
-    matches: |text| !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_uppercase() || byte.is_ascii_digit()),
+    matches: |text| !text.is_empty() && text.bytes().all(|b| b.is_ascii_uppercase() || b.is_ascii_digit()),
 };
 static URL: Shape = Shape::text("OpenIDConnectProviderUrlType", 1, 255);
 static ARN: Shape = Shape::text("arnType", 20, 2048);

@@ -137,9 +137,9 @@ impl Shape {
         Self::string(name, Bounds::between(min, max), Some(pattern), &[], false)
     }
 
-    /// The same, that nobody may see.
+    /// The same, and nobody may see it.
     #[must_use]
-    pub const fn secret_patterned(name: &'static str, min: i64, max: i64, pattern: &'static Pattern) -> Self {
+    pub const fn patterned_secret(name: &'static str, min: i64, max: i64, pattern: &'static Pattern) -> Self {
         Self::string(name, Bounds::between(min, max), Some(pattern), &[], true)
     }
 

@@ -13,7 +13,7 @@ use crate::tokens::texts;
 const NO_ROLE: &str = "Invalid identity pool configuration. Check assigned IAM roles for this pool.";
 
 /// Sets the audiences of a pool as the commands do, in another process as it were.
-async fn set(broker: &Broker, pool: &str, audiences: &[&str]) -> Result<()> {
+pub async fn set(broker: &Broker, pool: &str, audiences: &[&str]) -> Result<()> {
     let wanted = Audiences::new(audiences.iter().map(ToString::to_string).collect())?;
     let mut conn = broker.db.conn().await;
     let pool = Pool::find(&mut conn, &harness::account(1), &PoolId::parse(pool).unwrap()).await?.unwrap();

@@ -151,6 +151,16 @@ async fn session_tags_go_to_the_sts_in_the_token() {
 }
 
 #[tokio::test]
+async fn the_sts_is_not_given_a_token_for_the_pools_other_audiences() {
+    let (at, sts) = with_sts().await;
+    crate::audiences::set(&at.broker, &at.pool, &["another.example.com"]).await.unwrap();
+    at.broker.poll().await;
+    let bob = at.developer.token(&at.pool, "bob").await;
+    at.credentials_by(&bob.member("IdentityId"), &bob.member("Token")).await.ok();
+    assert_eq!(claims(&at.broker, &at.pool, &sts.last()).await["aud"], at.pool);
+}
+
+#[tokio::test]
 async fn the_identity_that_is_answered_is_the_one_in_the_token() {
     let (at, sts) = with_sts().await;
     // A new login makes the guest a user, of the same id.

@@ -24,6 +24,7 @@ mod merges;
 mod migrations;
 mod openid;
 mod openid_connect_providers;
+#[path = "../upstream/other_sts.rs"]
 mod other_sts;
 mod page_tokens;
 mod policies;

@@ -402,6 +402,10 @@ async fn what_the_model_does_not_admit_is_refused() {
         assert_eq!(answer.code(), (400, "ValidationError"), "{name}={value}");
         assert!(answer.element("Message").contains(&format!("at &apos;{place}&apos;")), "{name}={value}: {answer:?}");
     }
+    for path in ["", "x/", "/x", "//", "/a b/", "/a/%/"] {
+        let answer = developer.iam("ListAttachedRolePolicies", &[("RoleName", "app"), ("PathPrefix", path)]).await;
+        assert_eq!(answer.code(), (400, "ValidationError"), "{path}");
+    }
     let text =
         "1 validation error detected: Value null at 'roleName' failed to satisfy constraint: Member must not be null";
     for action in ["GetRole", "DeleteRole", "UpdateRole", "ListRoleTags", "ListRolePolicies"] {

@@ -1,6 +1,7 @@
 //! Credentials of our own in use: they say who they are and can do nothing else, for as long as they live, and only whole.
 
-use axum::http::HeaderValue;
+use axum::body::Body;
+use axum::http::{HeaderValue, Request};
 use serde_json::json;
 use symbolon::aws_query::shapes::IAM_OPERATIONS;
 use symbolon::cognito::shapes::OPERATIONS;
@@ -249,6 +250,27 @@ async fn the_session_token_is_part_of_what_is_signed() {
     let mut signed = session.sign_request(unsigned("GetId", get_id.clone()), &get_id);
     signed.headers_mut().insert("x-amz-security-token", HeaderValue::from_static("garbage"));
     session.send(signed).await.ok();
+}
+
+#[tokio::test]
+async fn a_signed_question_can_say_whom_it_is_for() {
+    let broker = broker().await;
+    let session = session(&broker).await;
+    let body = of_sts("GetCallerIdentity", &[]);
+    let mut asked = request(&body);
+    asked.headers_mut().insert("x-amz-meant-for", HeaderValue::from_static("a service"));
+    let signed = || session.sign_for("sts", asked_again(&asked, &body), &body);
+    assert_eq!(session.send(signed()).await.ok().element("Arn"), WHO);
+    let mut changed = signed();
+    changed.headers_mut().insert("x-amz-meant-for", HeaderValue::from_static("another"));
+    assert_eq!(session.send(changed).await.code(), (403, "SignatureDoesNotMatch"));
+}
+
+/// The same request once more.
+fn asked_again(asked: &Request<Body>, body: &str) -> Request<Body> {
+    let mut again = request(body);
+    again.headers_mut().clone_from(asked.headers());
+    again
 }
 
 #[tokio::test]

@@ -134,6 +134,19 @@ async fn tokens_of_every_flow_are_taken() {
 }
 
 #[tokio::test]
+async fn a_token_with_more_audiences_is_for_roles_that_trust_its_pool_and_not_for_those_that_trust_the_others() {
+    let at = stage().await;
+    crate::audiences::set(&at.broker, &at.pool, &["another.example.com"]).await.unwrap();
+    at.broker.poll().await;
+    let token = at.developer.token(&at.pool, "ann").await.member("Token");
+    assert!(crate::federation::claims(&token)["aud"].is_array());
+    let answer = at.assume(&arn("app"), &token, &[]).await.ok();
+    assert_eq!(answer.element("Audience"), at.pool);
+    at.developer.role("other", &trust("another.example.com")).await.ok();
+    at.assume(&arn("other"), &token, &[]).await.denied_by_sts(403, "AccessDenied", NOT_ALLOWED);
+}
+
+#[tokio::test]
 async fn a_signature_is_neither_needed_nor_in_the_way() {
     let at = stage().await;
     let app = arn("app");

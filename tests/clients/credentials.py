@@ -4,6 +4,7 @@ import datetime
 import functools
 import json
 import os
+import re
 import subprocess
 import tempfile
 import time
@@ -312,6 +313,25 @@ class CommandLine(WithRoles):
             credentials=False,
         )
         self.is_session_of(who(session_of(given["Credentials"])), self.user, "by-hand")
+
+    def test_the_guide_works_when_pasted(self):
+        guide = (brokers.ROOT / "docs/how-to/credentials.md").read_text()
+        blocks = re.findall(r"^```sh\n(.*?)^```$", guide, re.DOTALL | re.MULTILINE)
+        self.assertEqual(len(blocks), 5)
+        # The environment has been read already.
+        script = "\n".join(blocks).replace(". .symbolon/env\n", "", 1)
+        with tempfile.TemporaryDirectory() as folder:
+            done = subprocess.run(
+                ["bash", "-euo", "pipefail", "-c", script],
+                cwd=folder,
+                env=dict(os.environ),
+                capture_output=True,
+                text=True,
+                timeout=120,
+            )
+        self.assertEqual((done.returncode, done.stderr), (0, ""), done.stdout)
+        arns = re.findall(rf'"Arn": "arn:aws:sts::{ACCOUNT}:assumed-role/(.*)"', done.stdout)
+        self.assertEqual(arns, ["web-guests/CognitoIdentityCredentials", "web-users/job"])
 
     def test_roles_by_hand(self):
         name = f"by-hand-{uuid.uuid4()}"

@@ -1,10 +1,18 @@
 """The calls of Terraform's AWS provider, in its order and with its members, and what it makes of the answers.
 
 The provider itself is in no package registry, so its sequences are replayed here as its source has them
-(hashicorp/terraform-provider-aws, internal/service/cognitoidentity). Each resource reads itself back after it was
-applied, and its plan must then be empty. The account is left out of ARNs, as with `skip_requesting_account_id`.
+(hashicorp/terraform-provider-aws, internal/service/cognitoidentity and internal/service/iam; the account,
+hashicorp/aws-sdk-go-base). Each resource reads itself back after it was applied, and its plan must then be empty. The
+account is left out of ARNs of pools, as with `skip_requesting_account_id`, unless it was asked for.
 """
 
+import json
+import urllib.parse
+import uuid
+
+import boto3
+import botocore.config
+import botocore.handlers
 import jwt
 
 from support import REGION, Case, client
@@ -270,6 +278,125 @@ class PrincipalTag(Resource):
         found(client().set_principal_tag_attribute_map, **arguments)
 
 
+def aws(service):
+    """A client of another service of the environment, which shows documents as they are on the wire."""
+    made = boto3.session.Session().client(service, config=botocore.config.Config(retries={"total_max_attempts": 1}))
+    made.meta.events.unregister("after-call.iam", botocore.handlers.json_decode_policies)
+    return made
+
+
+class Role(Resource):
+    """`aws_iam_role`"""
+
+    DEFAULTS = {
+        "name": None,
+        "path": "/",
+        "assume_role_policy": None,
+        "description": "",
+        "max_session_duration": 3600,
+        "tags": {},
+        "inline_policy": [],
+        "managed_policy_arns": [],
+    }
+
+    @staticmethod
+    def normalized(document):
+        """As `structure.NormalizeJsonString` has it."""
+        return json.dumps(json.loads(document), separators=(",", ":"), sort_keys=True)
+
+    @staticmethod
+    def as_tags(tags):
+        return [{"Key": key, "Value": value} for key, value in tags.items()]
+
+    def create(self):
+        self.iam = aws("iam")
+        wanted, more = self.wanted, {}
+        if wanted["description"]:
+            more["Description"] = wanted["description"]
+        if wanted["tags"]:
+            more["Tags"] = self.as_tags(wanted["tags"])
+        self.name = {"RoleName": wanted["name"]}
+        self.iam.create_role(
+            **self.name,
+            Path=wanted["path"],
+            AssumeRolePolicyDocument=self.normalized(wanted["assume_role_policy"]),
+            MaxSessionDuration=wanted["max_session_duration"],
+            **more,
+        )
+        self.arn = self.iam.get_role(**self.name)["Role"]["Arn"]
+
+    def read(self):
+        try:
+            role = self.iam.get_role(**self.name)["Role"]
+        except self.iam.exceptions.NoSuchEntityException:
+            return None
+        document = urllib.parse.unquote_plus(role["AssumeRolePolicyDocument"])
+        # `verify.PolicyToSet` keeps the configuration's text where both mean the same.
+        same = json.loads(document) == json.loads(self.wanted["assume_role_policy"])
+        pages = self.iam.get_paginator
+        return {
+            "name": role["RoleName"],
+            "path": role["Path"],
+            "assume_role_policy": self.wanted["assume_role_policy"] if same else document,
+            "description": role.get("Description", ""),
+            "max_session_duration": role["MaxSessionDuration"],
+            "tags": {tag["Key"]: tag["Value"] for tag in role.get("Tags", [])},
+            "inline_policy": [
+                name for page in pages("list_role_policies").paginate(**self.name) for name in page["PolicyNames"]
+            ],
+            "managed_policy_arns": [
+                policy["PolicyArn"]
+                for page in pages("list_attached_role_policies").paginate(**self.name)
+                for policy in page["AttachedPolicies"]
+            ],
+        }
+
+    def change(self, **configuration):
+        self.old_tags = self.wanted["tags"]
+        super().change(**configuration)
+
+    def update(self, changed):
+        wanted = self.wanted
+        if "assume_role_policy" in changed:
+            document = self.normalized(wanted["assume_role_policy"])
+            self.iam.update_assume_role_policy(**self.name, PolicyDocument=document)
+        if "description" in changed:
+            self.iam.update_role_description(**self.name, Description=wanted["description"])
+        if "max_session_duration" in changed:
+            self.iam.update_role(**self.name, MaxSessionDuration=wanted["max_session_duration"])
+        if "tags" in changed:
+            old, new = self.old_tags, wanted["tags"]
+            if removed := [key for key in old if key not in new]:
+                self.iam.untag_role(**self.name, TagKeys=removed)
+            if updated := {key: value for key, value in new.items() if old.get(key) != value}:
+                self.iam.tag_role(**self.name, Tags=self.as_tags(updated))
+
+    def delete(self, force_detach_policies=False):
+        try:
+            profiles = self.iam.list_instance_profiles_for_role(**self.name)["InstanceProfiles"]
+            assert profiles == [], "each would be removed from"
+            if force_detach_policies:
+                assert self.iam.list_attached_role_policies(**self.name)["AttachedPolicies"] == []
+                assert self.iam.list_role_policies(**self.name)["PolicyNames"] == []
+            self.iam.delete_role(**self.name)
+        except self.iam.exceptions.NoSuchEntityException:
+            pass
+
+
+def policy_document(pool, kind, *actions):
+    """What `data.aws_iam_policy_document` gives: indented, single values not in lists, an empty Sid left out."""
+    statement = {
+        "Effect": "Allow",
+        "Action": actions or "sts:AssumeRoleWithWebIdentity",
+        "Principal": {"Federated": "cognito-identity.amazonaws.com"},
+        "Condition": {
+            "ForAnyValue:StringLike": {"cognito-identity.amazonaws.com:amr": kind},
+            "StringEquals": {"cognito-identity.amazonaws.com:aud": pool},
+        },
+    }
+    return json.dumps({"Version": "2012-10-17", "Statement": [statement]}, indent=2)
+
+
 def rule(claim, value, role=ROLE, match_type="Equals"):
     return {"claim": claim, "match_type": match_type, "role_arn": role, "value": value}
 
@@ -380,6 +507,59 @@ class Terraform(Case):
         roles.delete()
         pool.delete()
         self.assertEqual(roles.plan(), {"": "create"})
+
+    def test_the_provider_starts_by_asking_whose_the_key_is(self):
+        """`sts:GetCallerIdentity`, in the account's home region; the account comes from the ARN."""
+        arn = aws("sts").get_caller_identity()["Arn"]
+        self.assertEqual(arn.split(":")[:5], ["arn", "aws", "iam", "", "000000000000"])
+
+    def test_a_role_is_created_read_changed_and_destroyed(self):
+        pool = self.everything()
+        name = f"terraform-{uuid.uuid4()}"
+        role = Role(name=name, assume_role_policy=policy_document(pool.id, "authenticated"))
+        self.is_applied(role)
+        tagging = ("sts:AssumeRoleWithWebIdentity", "sts:TagSession")
+        service = json.dumps(
+            {
+                "Statement": [
+                    {"Action": "sts:AssumeRole", "Effect": "Allow", "Principal": {"Service": "ec2.amazonaws.com"}}
+                ],
+                "Version": "2012-10-17",
+            }
+        )
+        for change in (
+            {"assume_role_policy": policy_document(pool.id, "unauthenticated")},
+            {"assume_role_policy": policy_document(pool.id, "authenticated", *tagging)},
+            {"assume_role_policy": service},
+            {"description": "What users get & keep <é>"},
+            {"max_session_duration": 43200},
+            {"max_session_duration": 7200, "description": "shorter"},
+            {"tags": {"team": "blue", "stage": "dev"}},
+            {"tags": {"team": "red"}, "description": ""},
+            {"tags": {}, "max_session_duration": 3600, "assume_role_policy": policy_document(pool.id, "authenticated")},
+        ):
+            role.change(**change)
+            self.is_applied(role)
+        # A new path, or name, is a new resource.
+        role.delete()
+        self.assertEqual(role.plan(), {"": "create"})
+        role = Role(name=name, path="/web/", assume_role_policy=service, description="first", tags={"a": "b"})
+        self.is_applied(role)
+        self.assertEqual(role.arn, f"arn:aws:iam::000000000000:role/web/{name}")
+        role.delete(force_detach_policies=True)
+        self.assertEqual(role.plan(), {"": "create"})
+        role.delete()
+
+    def test_a_guest_gets_credentials_of_the_roles_that_were_applied(self):
+        pool = Pool(identity_pool_name=self._testMethodName, allow_unauthenticated_identities=True)
+        name = f"guests-{uuid.uuid4()}"
+        role = Role(name=name, path="/web/", assume_role_policy=policy_document(pool.id, "unauthenticated"))
+        attachment = RolesAttachment(identity_pool_id=pool.id, roles={"unauthenticated": role.arn})
+        self.is_applied(pool, role, attachment)
+        given = client().get_credentials_for_identity(IdentityId=self.guest(pool.id))["Credentials"]
+        session = boto3.session.Session(given["AccessKeyId"], given["SecretKey"], given["SessionToken"])
+        arn = f"arn:aws:sts::000000000000:assumed-role/{name}/CognitoIdentityCredentials"
+        self.assertEqual(session.client("sts").get_caller_identity()["Arn"], arn)
 
     def test_principal_tags_are_set_changed_and_unset(self):
         pool = self.everything()

@@ -7,8 +7,9 @@ use symbolon::clock::Clock;
 
 use crate::broker::{Broker, Launch, MASTER_KEY};
 use crate::client::{self, Client};
-use crate::database::Database;
+use crate::database::{ACCOUNT, Database, connect};
 use crate::issuer::Fault;
+use crate::other_sts::{self, Does, OtherSts};
 use crate::proxy::Proxy;
 use crate::social_providers::{AMAZON, CONSUMER, FACEBOOK, Providers, TWITTER};
 
@@ -158,6 +159,70 @@ async fn tokens_of_social_providers_are_in_no_log_line_whatever_comes_of_them() 
     for secret in ["T0ken", "S3cret", "consumer-s3cret", "oauth_signature", "access_token"] {
         let line = said.lines().find(|line| line.contains(secret));
         assert!(line.is_none(), "{secret} is in the log: {line:?}");
+    }
+}
+
+#[tokio::test]
+async fn credentials_are_counted_by_where_they_come_from_and_are_in_no_log_line() {
+    let (database, client) = Database::with_developer().await;
+    let sts = OtherSts::start().await;
+    let serve = Launch::serve(&database.url).env("SYMBOLON__TELEMETRY__LOG_LEVEL", "trace");
+    let broker = serve.clone().env("SYMBOLON__CREDENTIALS__STS_ENDPOINT", &sts.url).start().await;
+    let pool = client.create_pool(&broker.url).await;
+    let role = format!("arn:aws:iam::{ACCOUNT}:role/guest");
+    let roles = json!({ "IdentityPoolId": pool, "Roles": { "unauthenticated": role } });
+    assert_eq!(client.call(&broker.url, "SetIdentityPoolRoles", &roles).await.status, 200);
+    let guest = client::get_id(&broker.url, &pool).await.member("IdentityId");
+    let get = async |url: &str| {
+        client::call_unsigned(url, "GetCredentialsForIdentity", &json!({ "IdentityId": guest })).await
+    };
+    assert_eq!(get(&broker.url).await.status, 200);
+    for does in [Does::Refuse(403, "AccessDenied"), Does::Repeat, Does::Say(500, String::new()), Does::HangUp] {
+        sts.does(does);
+        assert_eq!(get(&broker.url).await.status, 400);
+    }
+    let metrics = broker.ask("/metrics").await.text;
+    for line in [
+        r#"symbolon_credentials_issued_total{backend="sts"} 1"#,
+        r#"symbolon_upstream_fetch_total{result="ok"} 3"#,
+        r#"symbolon_upstream_fetch_total{result="bad_status"} 1"#,
+        r#"symbolon_upstream_fetch_total{result="unreachable"} 1"#,
+        r#"symbolon_requests_total{operation="GetCredentialsForIdentity",code="ExternalServiceException"} 2"#,
+    ] {
+        assert!(metrics.lines().any(|found| found == line), "{line} is not in\n{metrics}");
+    }
+    let tokens: Vec<String> = sts.asked().iter().map(|asked| asked.form["WebIdentityToken"].clone()).collect();
+    assert_eq!(tokens.len(), 5);
+    let said = broker.stop().await.stderr;
+    for text in
+        ["credentials come from an STS", "the STS does not admit an identity to its role", "the STS could not be asked"]
+    {
+        assert!(said.contains(text), "{text} is not in\n{said}");
+    }
+
+    // The same of this broker's own, whose session then says who it is.
+    let trust = json!({ "Statement": { "Effect": "Allow", "Action": "sts:AssumeRoleWithWebIdentity",
+                        "Principal": { "Federated": "cognito-identity.amazonaws.com" },
+                        "Condition": { "StringEquals": { "cognito-identity.amazonaws.com:aud": pool } } } });
+    let insert = "insert into iam_roles (account_id, name_key, name, path, role_id, max_session_duration, trust_policy)
+                  values ($1, 'guest', 'guest', '/', 'AROAEXAMPLE', 3600, $2)";
+    let query = sqlx::query(insert).bind(ACCOUNT).bind(trust.to_string());
+    query.execute(&mut connect(&database.url).await).await.unwrap();
+    let broker = serve.env("SYMBOLON__CREDENTIALS__BUILTIN", "true").start().await;
+    let given = get(&broker.url).await;
+    assert_eq!(given.status, 200, "{given:?}");
+    let of = |name: &str| given.json["Credentials"][name].as_str().unwrap().to_owned();
+    let metrics = broker.ask("/metrics").await.text;
+    let line = r#"symbolon_credentials_issued_total{backend="builtin"} 1"#;
+    assert!(metrics.lines().any(|found| found == line), "{line} is not in\n{metrics}");
+    let said = said + &broker.stop().await.stderr;
+    assert!(said.contains("credentials are this broker's own"), "{said}");
+
+    let signatures: Vec<&str> = tokens.iter().map(|token| token.rsplit_once('.').unwrap().1).collect();
+    let (secret, session) = (of("SecretKey"), of("SessionToken"));
+    for part in signatures.into_iter().chain(["eyJ", other_sts::SECRET, other_sts::SESSION_TOKEN, &secret, &session]) {
+        let line = said.lines().find(|line| line.contains(part));
+        assert!(line.is_none(), "{part} is in the log: {line:?}");
     }
 }
 

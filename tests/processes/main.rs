@@ -12,6 +12,8 @@ mod dice;
 mod federation;
 #[path = "../upstream/issuer.rs"]
 mod issuer;
+#[path = "../upstream/other_sts.rs"]
+mod other_sts;
 mod proxy;
 mod raw;
 mod seen;

@@ -2,6 +2,7 @@
 //! its tokens verified through discovery and JWKS.
 #![expect(clippy::unwrap_used, reason = "helpers of tests are tests")]
 
+mod credentials;
 mod developers;
 #[path = "../upstream/issuer.rs"]
 mod issuer;
@@ -38,12 +39,15 @@ async fn every_operation_with_the_sdk_for_rust() {
     logins::guests(&broker, &client).await;
     logins::users(&broker, &client, &issuer).await;
     logins::refusals(&client, &issuer).await;
+    credentials::of_identities(&broker, &client).await;
+    credentials::of_sts(&broker, &client).await;
+    credentials::refusals(&broker, &client).await;
 
-    // By the broker's own count: nobody but the SDK has asked it.
-    let mut answered = broker.answered("OK").await;
-    answered.extend(broker.answered("InvalidIdentityPoolConfigurationException").await);
-    let all: BTreeSet<String> = OPERATIONS.iter().map(ToString::to_string).collect();
-    assert_eq!(answered, all);
+    // By the broker's own count: nobody but the SDKs has asked it, and one signer for a role.
+    let beside = ["CreateRole", "AssumeRoleWithWebIdentity", "GetCallerIdentity"];
+    let all: BTreeSet<String> = OPERATIONS.iter().chain(&beside).map(ToString::to_string).collect();
+    assert_eq!(broker.answered("OK").await, all);
     assert_eq!(broker.answered("InternalErrorException").await, BTreeSet::new());
+    assert_eq!(broker.answered("ServiceFailure").await, BTreeSet::new());
     broker.stop();
 }

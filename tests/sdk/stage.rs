@@ -92,15 +92,31 @@ impl Broker {
 
     /// A client of the env file's values, as the SDK would read them from its environment.
     pub async fn client_of(&self, key: &str, secret: &str) -> Client {
-        let config = aws_config::defaults(BehaviorVersion::latest())
+        let credentials = Credentials::new(key, secret, None, None, "env file");
+        Client::new(&self.config(self.endpoint()).credentials_provider(credentials).load().await)
+    }
+
+    /// The env file's access key.
+    pub fn key(&self) -> Credentials {
+        Credentials::new(&self.env["AWS_ACCESS_KEY_ID"], &self.env["AWS_SECRET_ACCESS_KEY"], None, None, "env file")
+    }
+
+    /// A client of STS with these credentials, or without any.
+    pub async fn sts(&self, credentials: Option<Credentials>) -> aws_sdk_sts::Client {
+        let config = self.config(&self.env["AWS_ENDPOINT_URL_STS"]);
+        let config = match credentials {
+            Some(credentials) => config.credentials_provider(credentials),
+            None => config.no_credentials(),
+        };
+        aws_sdk_sts::Client::new(&config.load().await)
+    }
+
+    fn config(&self, endpoint: &str) -> aws_config::ConfigLoader {
+        aws_config::defaults(BehaviorVersion::latest())
             .empty_test_environment()
             .http_client(aws_smithy_http_client::Builder::new().build_http())
             .region(Region::new(self.env["AWS_REGION"].clone()))
-            .endpoint_url(self.endpoint())
-            .credentials_provider(Credentials::new(key, secret, None, None, "env file"))
-            .load()
-            .await;
-        Client::new(&config)
+            .endpoint_url(endpoint)
     }
 }
 
