@@ -120,8 +120,12 @@ async fn prove(app: &App, asked: &Asked, mut logins: Logins) -> Result<Proven> {
     let tags = principal_tags::of(&asked.pool, &public, given)?;
     let mut all = own.as_ref().map(|own| own.methods.clone()).unwrap_or_default();
     let of_public = methods(&asked.pool, Vouched { developer: None, public: &public });
-    // Both begin with the kind.
-    all.extend(of_public.into_iter().skip(usize::from(own.is_some())));
+    // Both begin with the kind; and what is proven here, the backend's token may say already.
+    for method in of_public.into_iter().skip(usize::from(own.is_some())) {
+        if !all.contains(&method) {
+            all.push(method);
+        }
+    }
     Ok(Proven { methods: all, tags, own, public })
 }
 
@@ -131,16 +135,15 @@ impl Proven {
     }
 }
 
-/// The ARN of the role for who is asking.
+/// The ARN of the role for who is asking. A developer's user has no claims, and the role of its kind, whatever mapping its
+/// provider has
+/// (<https://docs.aws.amazon.com/cognito/latest/developerguide/developer-authenticated-identities.html>).
 fn choose_role(pool: &Pool, proven: Option<&Proven>, custom: Option<&str>) -> Result<String> {
-    let no_claims = Map::<String, Value>::new();
     let Some(proven) = proven else {
         return role_choice::choose(&pool.roles, Asking::Guest, custom).map(ToOwned::to_owned);
     };
-    let developer = proven.own.as_ref().and(pool.settings.developer_provider.clone());
-    let developer = developer.map(|name| MappedLogin { names: vec![name], claims: &no_claims });
-    let public = proven.public.iter().map(|login| MappedLogin { names: login.mapping_names(), claims: login.claims() });
-    let logins: Vec<MappedLogin<'_>> = developer.into_iter().chain(public).collect();
+    let mapped = |login| MappedLogin { names: VerifiedLogin::mapping_names(login), claims: login.claims() };
+    let logins: Vec<MappedLogin<'_>> = proven.public.iter().map(mapped).collect();
     role_choice::choose(&pool.roles, Asking::User(&logins), custom).map(ToOwned::to_owned)
 }
 

@@ -24,7 +24,7 @@ pub enum Asking<'a> {
 pub struct MappedLogin<'a> {
     /// The names that a mapping may call its provider by, the most particular first.
     pub names: Vec<String>,
-    /// The claims of its token; a developer's user has none.
+    /// The claims of its token.
     pub claims: &'a Map<String, Value>,
 }
 

@@ -174,6 +174,21 @@ async fn the_identity_that_is_answered_is_the_one_in_the_token() {
     assert_eq!((&said["sub"], &said["amr"][0]), (&json!(guest), &json!("authenticated")));
     assert_eq!(sts.last().form["RoleArn"], arn("user"));
     at.is_forbidden(&second).await;
+    // What was proven by the backend and is proven again stands in the token once.
+    let both = at.developer_token(None, &["bob", "b:bob"]).await;
+    let logins = json!({ "cognito-identity.amazonaws.com": both.member("Token"), at.key("b"): at.token("b", "bob") });
+    let body = json!({ "IdentityId": both.member("IdentityId"), "Logins": logins });
+    at.visitor.call("GetCredentialsForIdentity", body).await.ok();
+    let said = claims(&at.broker, &at.pool, &sts.last()).await;
+    let pool = &at.pool;
+    let amr = json!([
+        "authenticated",
+        DEVELOPER,
+        format!("{DEVELOPER}:{pool}:bob"),
+        at.key("b"),
+        format!("{}:OIDC:bob", at.arn("b"))
+    ]);
+    assert_eq!(said["amr"], amr);
     // Who proves nothing gets nothing, and nobody is asked for it.
     let asked = sts.asked().len();
     at.is_forbidden(&guest).await;
@@ -278,6 +293,16 @@ async fn guests_and_developer_users_have_the_role_of_their_kind_and_no_other() {
                          "Logins": { "cognito-identity.amazonaws.com": token } });
     at.visitor.call("GetCredentialsForIdentity", custom).await.refused("NotAuthorizedException", &text);
     assert_eq!(sts.asked().len(), 0);
+    // A mapping of the developer provider, which the interface takes, says nothing.
+    for mapping in [
+        json!({ "Type": "Token", "AmbiguousRoleResolution": "Deny" }),
+        json!({ "Type": "Rules", "AmbiguousRoleResolution": "Deny", "RulesConfiguration": { "Rules": [
+                { "Claim": "sub", "MatchType": "NotEqual", "Value": "x", "RoleARN": arn("other") }] } }),
+    ] {
+        at.set_roles(json!({ "authenticated": arn("user") }), json!({ DEVELOPER: mapping })).await;
+        at.credentials_by(&bob, &token).await.ok();
+        assert_eq!(sts.last().form["RoleArn"], arn("user"));
+    }
     // A kind without a role.
     for (roles, of_guest, of_bob) in [
         (json!({ "authenticated": arn("user") }), false, true),
