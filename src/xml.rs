@@ -10,6 +10,10 @@ use uppsala::{Document, NodeId, NodeKind, Parser};
 /// The deepest nesting of elements that is read; the outermost counts as one.
 const MAX_DEPTH: u32 = 48;
 
+/// The most attributes of an element, declarations of namespaces included. The parser compares each with each, so that
+/// without a bound a short text would keep it busy for long.
+const MAX_ATTRIBUTES: usize = 300;
+
 /// Why a text is not read as XML. Nothing of the text is in it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Malformed {
@@ -17,6 +21,8 @@ pub enum Malformed {
     Declaration,
     /// A processing instruction.
     Instruction,
+    /// An element with more attributes than anyone needs.
+    Attributes,
     /// Not well-formed, or nested too deeply.
     IllFormed,
 }
@@ -26,6 +32,7 @@ impl fmt::Display for Malformed {
         match self {
             Self::Declaration => f.write_str("it holds a document type or another markup declaration"),
             Self::Instruction => f.write_str("it holds a processing instruction"),
+            Self::Attributes => write!(f, "an element has more than {MAX_ATTRIBUTES} attributes"),
             Self::IllFormed => {
                 write!(f, "it is not well-formed XML with namespaces, or nests deeper than {MAX_DEPTH} elements")
             }
@@ -36,8 +43,8 @@ impl fmt::Display for Malformed {
 /// The document in `text`. A byte order mark before it is passed over.
 ///
 /// # Errors
-/// [`Malformed`]. Also what looks like a declaration or an instruction inside a comment or text is refused: no reader has
-/// to tell the two apart.
+/// [`Malformed`]. Also what looks like a declaration, an instruction or many attributes inside a comment or text is
+/// refused: no reader has to tell the two apart.
 pub fn read(text: &str) -> Result<Document<'_>, Malformed> {
     let text = text.strip_prefix('\u{feff}').unwrap_or(text);
     if text.match_indices("<!").any(|(at, _)| !is_harmless(&text[at + 2..])) {
@@ -46,6 +53,10 @@ pub fn read(text: &str) -> Result<Document<'_>, Malformed> {
     let body = text.strip_prefix("<?xml").filter(|rest| rest.starts_with([' ', '\t', '\r', '\n'])).unwrap_or(text);
     if body.contains("<?") {
         return Err(Malformed::Instruction);
+    }
+    // Every attribute has its sign, and no value of one has a `<` in it.
+    if text.split('<').any(|piece| piece.bytes().filter(|byte| *byte == b'=').count() > MAX_ATTRIBUTES) {
+        return Err(Malformed::Attributes);
     }
     let parser = Parser::new().with_max_depth(MAX_DEPTH).with_forbid_dtd(true).with_forbid_entities(true);
     parser.parse(text).map_err(|_| Malformed::IllFormed)
@@ -237,5 +248,10 @@ mod tests {
         let nested = |depth: usize| format!("{}{}", "<a>".repeat(depth), "</a>".repeat(depth));
         assert!(read(&nested(48)).is_ok());
         assert_eq!(read(&nested(49)).map(drop).unwrap_err(), Malformed::IllFormed);
+        let wide = |count: usize| format!("<a{}/>", (0..count).map(|n| format!(" a{n}=''")).collect::<String>());
+        assert!(read(&wide(300)).is_ok());
+        for many in [301, 70_000] {
+            assert_eq!(read(&wide(many)).map(drop).unwrap_err(), Malformed::Attributes);
+        }
     }
 }

@@ -266,9 +266,14 @@ fn anchors(text: &str) -> BTreeSet<String> {
 
 /// The blocks of a document in the language `sh`: those that are meant to be pasted.
 fn blocks(document: &str) -> String {
+    blocks_in(&read(document))
+}
+
+/// The same of a part of a document.
+fn blocks_in(text: &str) -> String {
     let mut inside = false;
     let mut script = String::new();
-    for line in read(document).lines() {
+    for line in text.lines() {
         match (inside, line) {
             (false, "```sh") => inside = true,
             (true, "```") => inside = false,
@@ -343,9 +348,15 @@ struct Dev(Child);
 impl Dev {
     /// `symbolon dev` in a folder, ready.
     fn start(folder: &Path, port: u16) -> Self {
+        Self::start_with(folder, port, |_| {})
+    }
+
+    /// The same with more arguments or variables.
+    fn start_with(folder: &Path, port: u16, more: impl FnOnce(&mut Command)) -> Self {
         let mut dev = Command::new(env!("CARGO_BIN_EXE_symbolon"));
         let listen = format!("127.0.0.1:{port}");
         dev.args(["dev", "--listen", &listen, "--admin-listen", "127.0.0.1:0"]).current_dir(folder);
+        more(&mut dev);
         let mut dev = Self(dev.stdout(Stdio::piped()).stderr(Stdio::null()).spawn().unwrap());
         let banner = BufReader::new(dev.0.stdout.take().unwrap());
         let ready = banner.lines().any(|line| line.unwrap().contains("Ctrl-C ends it"));
@@ -423,7 +434,9 @@ fn the_first_call_of_the_readme_is_that_of_the_banner() {
 #[test]
 fn the_broker_of_the_guide_to_continuous_integration_comes_and_goes() {
     let folder = clone();
-    let script = on_free_ports(&blocks("docs/how-to/ci.md"), &[4620, 4621]);
+    let guide = read("docs/how-to/ci.md");
+    let (broker, _) = guide.split_once("## Known pools").unwrap();
+    let script = on_free_ports(&blocks_in(broker), &[4620, 4621]);
     let script = script.replacen(
         "kill \"$BROKER\"",
         "aws cognito-identity list-identity-pools --max-results 1\nkill \"$BROKER\"",
@@ -433,17 +446,28 @@ fn the_broker_of_the_guide_to_continuous_integration_comes_and_goes() {
 }
 
 #[test]
-fn the_seed_of_the_guide_to_continuous_integration_is_one() {
+fn the_seed_of_the_guide_to_continuous_integration_gives_credentials_to_guests_and_users() {
     let guide = read("docs/how-to/ci.md");
     let (_, rest) = guide.split_once("```toml\n").unwrap();
-    let (seed, _) = rest.split_once("```").unwrap();
+    let (seed, rest) = rest.split_once("```").unwrap();
+    let (_, told) = rest.split_once("It prints `").unwrap();
+    let (guest, _) = told.split_once('`').unwrap();
     let folder = clone();
     fs::write(folder.path().join("seed.toml"), seed).unwrap();
-    let dev = Dev::start(folder.path(), 0);
-    let script = ". ./.symbolon/env
-        CI_SECRET_ACCESS_KEY=0123456789abcdef symbolon apply seed.toml
-        AWS_ACCESS_KEY_ID=AKIAEXAMPLECI0000001 AWS_SECRET_ACCESS_KEY=0123456789abcdef \\
-          aws cognito-identity describe-identity-pool --identity-pool-id us-east-1:0f1e2d3c-4b5a-4978-8695-a4b3c2d1e0f0";
-    run(shell(folder.path(), script));
+    let secret = ("CI_SECRET_ACCESS_KEY", "0123456789abcdef");
+    let dev = Dev::start_with(folder.path(), 0, |dev| {
+        dev.args(["--seed", "seed.toml"]).env(secret.0, secret.1);
+    });
+    let script = blocks_in(rest);
+    let last = "aws cognito-identity get-credentials-for-identity --no-sign-request --identity-id $USER";
+    assert!(script.contains(last), "{script}");
+    let checked = script
+        .replacen("AWS_ACCESS_KEY_ID=$KEY", "PRINTED=$(AWS_ACCESS_KEY_ID=$KEY", 1)
+        .replacen("--query Arn --output text", "--query Arn --output text)", 1)
+        .replacen(last, &format!("test \"$PRINTED\" = {guest}\n{last}"), 1);
+    assert_eq!(checked.matches("PRINTED").count(), 2);
+    let mut shell = shell(folder.path(), &format!(". ./.symbolon/env\n{checked}"));
+    shell.env(secret.0, secret.1);
+    run(shell);
     dev.stop();
 }

@@ -14,7 +14,7 @@ declare
 begin
   foreach small in array array[
     'schema_compat', 'migration_lock', 'installation', 'seal_keys', 'tenants', 'keyrings', 'access_keys', 'signing_keys',
-    'identity_pools', 'pool_providers', 'oidc_providers', 'saml_providers',
+    'identity_pools', 'pool_providers', 'oidc_providers', 'saml_providers', 'saml_assertions',
     'iam_roles'
   ] loop
     if not exists (select from pg_dist_partition where logicalrelid = small::regclass) then

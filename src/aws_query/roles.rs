@@ -12,11 +12,6 @@ use crate::error::{Error, Result};
 use crate::iam::role::DEFAULT_MAX_SESSION_DURATION;
 use crate::iam::{OidcProvider, Role, tagging};
 use crate::retry;
-use crate::tenants::access_key;
-
-/// What unique ids of roles begin with
-/// (<https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_identifiers.html>).
-const ID_PREFIX: &str = "AROA";
 
 /// A role, as the wire has it.
 #[derive(Debug, Serialize)]
@@ -84,7 +79,7 @@ pub async fn create(app: &App, caller: Caller, input: CreateInput) -> Result<Rol
     let role = Role {
         name: input.role_name,
         path: input.path.unwrap_or_else(|| "/".to_owned()),
-        role_id: access_key::random_id(ID_PREFIX)?.to_string(),
+        role_id: Role::draw_id()?,
         description: input.description,
         max_session_duration: input.max_session_duration.unwrap_or(DEFAULT_MAX_SESSION_DURATION),
         trust_policy: input.assume_role_policy_document,

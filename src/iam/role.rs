@@ -11,6 +11,7 @@ use crate::ids::{AccountId, Region};
 use crate::installation;
 use crate::policy::TrustPolicy;
 use crate::tags::{self, Tags};
+use crate::tenants::access_key;
 
 /// How long a session of a role may last unless its `MaxSessionDuration` says more, in seconds
 /// (<https://docs.aws.amazon.com/IAM/latest/APIReference/API_CreateRole.html>).
@@ -63,7 +64,19 @@ impl From<Row> for Role {
     }
 }
 
+/// What unique ids of roles begin with
+/// (<https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_identifiers.html>).
+const ID_PREFIX: &str = "AROA";
+
 impl Role {
+    /// A unique id for a new role.
+    ///
+    /// # Errors
+    /// If the system's random source fails.
+    pub fn draw_id() -> Result<String> {
+        Ok(access_key::random_id(ID_PREFIX)?.to_string())
+    }
+
     /// What comes after `role/` in its ARN. Of the path nothing but the first slash is left out, so that `role` and the
     /// path and the name make the same ARN before there is a role.
     #[must_use]

@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use crate::client::{ABROAD, Answer, Developer, HOME, broker, broker_with};
+use crate::client::{ABROAD, Developer, HOME, broker, broker_with};
 use crate::harness::{DEVELOPER, people};
 use crate::policy_matrix::requests::{Asked, Body as Sent, Place, iam};
 use crate::policy_matrix::{all_rows, assert_denied, key_with};
@@ -36,11 +36,6 @@ fn action(operation: &str) -> String {
     format!("cognito-identity:{operation}")
 }
 
-async fn ask_iam(key: &Developer, operation: &str, parameters: &[(&'static str, &str)]) -> Answer {
-    let parameters: Vec<_> = parameters.iter().map(|(name, value)| (*name, (*value).to_owned())).collect();
-    key.send(iam(key, operation, &parameters)).await
-}
-
 /// Like the request, with another body.
 fn with_body(asked: &Asked, body: &Value) -> Asked {
     Asked { action: asked.action.clone(), body: Sent::Json(body.clone()), resource: asked.resource.clone() }
@@ -62,6 +57,7 @@ async fn who_may_not_learns_nothing_of_what_is_wrong_with_the_values() {
             Sent::Form(_) => {
                 let resource = match operation {
                     "CreateOpenIDConnectProvider" | "ListOpenIDConnectProviders" => iam_arn(&key, "oidc-provider/"),
+                    "CreateSAMLProvider" | "ListSAMLProviders" => iam_arn(&key, "saml-provider/"),
                     "CreateRole" | "ListRoles" => iam_arn(&key, "role/"),
                     _ => String::new(),
                 };
@@ -70,7 +66,7 @@ async fn who_may_not_learns_nothing_of_what_is_wrong_with_the_values() {
         };
         let asked = Asked { action: asked.action.clone(), body, resource };
         let told = place.admin.send(asked.signed_by(&place.admin)).await;
-        if !["ListOpenIDConnectProviders", "ListRoles"].contains(&asked.operation()) {
+        if !["ListOpenIDConnectProviders", "ListRoles", "ListSAMLProviders"].contains(&asked.operation()) {
             assert!(told.text.contains("Validation") && told.status == 400, "{}: {told:?}", asked.action);
         }
         assert_denied(&key.send(asked.signed_by(&key)).await, &key, &asked.action, &asked.resource, false);
@@ -200,15 +196,15 @@ async fn members_that_an_operation_does_not_read_do_not_steer_the_decision() {
     let before = all_rows(&broker).await;
     let provider = iam_arn(admin, "oidc-provider/idp-100.example.com");
     let by_name = [("OpenIDConnectProviderArn", provider.as_str()), ("RoleName", "Role-100")];
-    let answer = ask_iam(&key, "DeleteOpenIDConnectProvider", &by_name).await;
+    let answer = key.iam("DeleteOpenIDConnectProvider", &by_name).await;
     assert_denied(&answer, &key, "iam:DeleteOpenIDConnectProvider", &provider, false);
     let listed = [("RoleName", "Role-100"), ("OpenIDConnectProviderArn", role.as_str())];
     for (operation, resource) in [("ListRoles", "role/"), ("ListOpenIDConnectProviders", "oidc-provider/")] {
-        let answer = ask_iam(&key, operation, &listed).await;
+        let answer = key.iam(operation, &listed).await;
         assert_denied(&answer, &key, &format!("iam:{operation}"), &iam_arn(admin, resource), false);
     }
     let url = [("Url", "https://new.example.com"), ("OpenIDConnectProviderArn", &role), ("RoleName", "Role-100")];
-    let answer = ask_iam(&key, "CreateOpenIDConnectProvider", &url).await;
+    let answer = key.iam("CreateOpenIDConnectProvider", &url).await;
     let made = iam_arn(admin, "oidc-provider/new.example.com");
     assert_denied(&answer, &key, "iam:CreateOpenIDConnectProvider", &made, false);
     assert!(all_rows(&broker).await == before);
@@ -277,7 +273,7 @@ async fn a_role_has_one_arn_whatever_the_case_of_its_name_and_the_slashes_of_its
         }
         // A path is no part of a name.
         for name in ["team/Role-100", "/team/Role-100", "../Role-100", "Role-100 ", "Role-100\u{131}"] {
-            let answer = ask_iam(&key, asked.operation(), &[("RoleName", name)]).await;
+            let answer = key.iam(asked.operation(), &[("RoleName", name)]).await;
             assert_ne!(answer.status, 200, "{name}: {answer:?}");
         }
     }
@@ -285,10 +281,10 @@ async fn a_role_has_one_arn_whatever_the_case_of_its_name_and_the_slashes_of_its
 
     // What a role is made as is what it is called afterwards.
     let key = key_with(&broker, admin, 10, &all_but(&iam_arn(admin, "role/prod/*"))).await;
-    let trust = crate::policy_matrix::requests::trust(&place.pool);
+    let trust = crate::query::trust(&place.pool).to_string();
     let create = async |path: &str, name: &str| {
         let role = [("RoleName", name), ("Path", path), ("AssumeRolePolicyDocument", trust.as_str())];
-        ask_iam(&key, "CreateRole", &role).await
+        key.iam("CreateRole", &role).await
     };
     let answer = create("/prod/", "one").await;
     assert_denied(&answer, &key, "iam:CreateRole", &iam_arn(admin, "role/prod/one"), true);
@@ -309,7 +305,8 @@ async fn what_iam_holds_is_denied_under_the_names_of_every_partition() {
     let broker = broker_with(|config| config.regions.push(CHINA.to_owned())).await;
     let place = Place::new(&broker, 100).await;
     let admin = &place.admin;
-    let denied = ["role/team/Role-100", "oidc-provider/idp-100.example.com"].map(|rest| iam_arn(admin, rest));
+    let denied = ["role/team/Role-100", "oidc-provider/idp-100.example.com", "saml-provider/saml-100"]
+        .map(|rest| iam_arn(admin, rest));
     for (number, arn) in (10..).zip(&denied) {
         let key = key_with(&broker, admin, number, &all_but(arn)).await.in_region(CHINA);
         let before = all_rows(&broker).await;
@@ -322,12 +319,12 @@ async fn what_iam_holds_is_denied_under_the_names_of_every_partition() {
             assert!(answer.text.contains("with an explicit deny"), "{}: {answer:?}", asked.action);
         }
         assert!(all_rows(&broker).await == before);
-        let listed = ask_iam(&key, "ListRoles", &[]).await.ok();
+        let listed = key.iam("ListRoles", &[]).await.ok();
         assert!(listed.text.contains("arn:aws-cn:iam::"), "{listed:?}");
     }
     // What is allowed at home is not allowed elsewhere, as pools are not.
     let key = key_with(&broker, admin, 20, &only(&denied[0])).await;
-    ask_iam(&key, "GetRole", &[("RoleName", "Role-100")]).await.ok();
-    let answer = ask_iam(&key.in_region(CHINA), "GetRole", &[("RoleName", "Role-100")]).await;
+    key.iam("GetRole", &[("RoleName", "Role-100")]).await.ok();
+    let answer = key.in_region(CHINA).iam("GetRole", &[("RoleName", "Role-100")]).await;
     assert!(answer.text.contains("because no identity-based policy allows the iam:GetRole action"), "{answer:?}");
 }

@@ -1,5 +1,6 @@
 //! The matrix of policies: every signed operation with a key of each policy, and what its owner must be told.
 
+mod conditions;
 mod expectations;
 pub mod requests;
 
@@ -85,18 +86,18 @@ async fn every_signed_operation_is_done_or_denied_as_the_policy_of_its_key_says(
     let rows = rows();
     assert!(rows.len() >= 14);
     let mut expected_of_all = BTreeSet::new();
+    // The number of a key says which policy it has, should it be told what it should not.
     for (number, row) in (100..).zip(&rows) {
         let place = Place::new(&broker, number).await;
         let key = key_with(&broker, &place.admin, number, &place.policy(row.statements)).await;
         let requests = place.requests();
-        let named: BTreeSet<&str> = requests.iter().map(|asked| asked.operation()).collect();
+        let named: BTreeSet<&str> = requests.iter().map(Asked::operation).collect();
         assert_eq!(named, [COGNITO, IAM].concat().into_iter().flatten().copied().collect());
 
         let before = all_rows(&broker).await;
         for asked in requests.iter().filter(|asked| !row.allows(asked.operation())) {
             let explicit = row.denies(asked.operation());
             let answer = ask(&key, asked, &row.circumstances).await;
-            println!("{}: {}", row.why, asked.action);
             assert_denied(&answer, &key, &asked.action, &asked.resource, explicit);
             expected_of_all.insert((asked.operation().to_owned(), if explicit { "denied" } else { "not allowed" }));
         }

@@ -2,12 +2,14 @@
 //! taken twice.
 
 use serde_json::{Value, json};
+use symbolon::config::Config;
 use symbolon::identities::taken;
 
-use crate::client::{Answer, Broker, Developer, Visitor, broker};
+use crate::client::{Answer, Broker, Developer, Visitor, broker_with};
 use crate::federation::{NOT_SUPPORTED, claims};
 use crate::harness::{self, DEVELOPER};
 use crate::idp::Idp;
+use crate::other_sts::OtherSts;
 
 const REPLAYED: &str =
     "Invalid login token. This SAML assertion was taken by the operation before; sign in at the provider again.";
@@ -32,7 +34,11 @@ async fn declare(developer: &Developer, name: &str, idp: &Idp) {
 }
 
 async fn saml() -> Saml {
-    let broker = broker().await;
+    saml_with(|_| {}).await
+}
+
+async fn saml_with(change: impl FnOnce(&mut Config)) -> Saml {
+    let broker = broker_with(change).await;
     let (developer, visitor, idp) = (broker.developer(1), broker.visitor(), Idp::rsa(ENTITY, 0));
     declare(&developer, "okta", &idp).await;
     let arn = "arn:aws:iam::000000000001:saml-provider/okta".to_owned();
@@ -227,6 +233,30 @@ async fn attributes_become_principal_tags() {
     // The provider gives no attribute of the other name, so that the default mapping makes one tag.
     set(true, json!({})).await;
     assert_eq!(tags().await, json!({ "client": ["ann"] }));
+}
+
+#[tokio::test]
+async fn attributes_choose_the_role_of_credentials() {
+    let sts = OtherSts::start().await;
+    let at = saml_with(|config| config.credentials.sts_endpoint.clone_from(&sts.url)).await;
+    let role = |name: &str| format!("arn:aws:iam::000000000001:role/{name}");
+    let rule = |value: &str, name: &str| json!({ "Claim": "team", "MatchType": "Equals", "Value": value, "RoleARN": role(name) });
+    let mapping = json!({ "Type": "Rules", "AmbiguousRoleResolution": "Deny",
+                          "RulesConfiguration": { "Rules": [rule("red", "red"), rule("blue", "blue")] } });
+    let body = json!({ "IdentityPoolId": at.pool, "Roles": { "authenticated": role("user") },
+                       "RoleMappings": { &at.arn: mapping } });
+    at.developer.call("SetIdentityPoolRoles", body).await.ok();
+    // As AWS's clients do: the same response for both.
+    let response = at.idp.login("ann", now());
+    let ann = at.get_id(&response).await.member("IdentityId");
+    at.of_identity("GetCredentialsForIdentity", &ann, &response).await.ok();
+    assert_eq!(sts.asked().last().unwrap().form["RoleArn"], role("blue"));
+    let green = at.idp.assertion("ann", now()).replace(">blue<", ">green<");
+    let green = at.idp.response(&at.idp.sign(&green, &crate::idp::How::default()), now()).replace(crate::idp::MARK, "");
+    let refused = at.of_identity("GetCredentialsForIdentity", &ann, &crate::idp::login(&green)).await;
+    assert_eq!(refused.exception(), "NotAuthorizedException", "{refused:?}");
+    assert!(refused.text.contains("ole mapping") && refused.text.contains(&at.arn), "{refused:?}");
+    assert_eq!(sts.asked().len(), 1);
 }
 
 #[tokio::test]

@@ -2,7 +2,7 @@
 
 use time::OffsetDateTime;
 
-use crate::client::{Answer, Developer, broker, broker_with};
+use crate::client::{Answer, Developer, broker, broker_with, key_id};
 use crate::harness;
 use crate::idp::{self, Idp};
 
@@ -202,4 +202,32 @@ async fn of_those_who_declare_one_name_at_once_one_succeeds() {
     let statuses: Vec<u16> = made.iter().map(|answer| answer.status.as_u16()).collect();
     assert_eq!(statuses.iter().filter(|status| **status == 200).count(), 1, "{statuses:?}");
     assert_eq!(statuses.iter().filter(|status| **status == 409).count(), 7, "{statuses:?}");
+}
+
+#[tokio::test]
+async fn a_policy_names_providers_by_their_arn() {
+    let broker = broker().await;
+    let developer = broker.developer(1);
+    for name in ["mine", "other"] {
+        developer.create_saml(name, &idp().metadata()).await.ok();
+    }
+    let policy = r#"{"Version": "2012-10-17", "Statement": [{"Effect": "Allow", "Action": "iam:*SAML*",
+                     "Resource": "arn:aws:iam::000000000001:saml-provider/mine*"}]}"#;
+    let policy = symbolon::policy::Policy::parse(policy).unwrap();
+    let mut conn = broker.db.conn().await;
+    symbolon::tenants::AccessKey::set_policy(&mut conn, &key_id(1), Some(&policy)).await.unwrap();
+    drop(conn);
+    broker.poll().await;
+    let arn = |name: &str| format!("arn:aws:iam::000000000001:saml-provider/{name}");
+    developer.saml("GetSAMLProvider", &arn("mine")).await.ok();
+    developer.create_saml("mine-too", &idp().metadata()).await.ok();
+    for answer in [
+        developer.saml("GetSAMLProvider", &arn("other")).await,
+        developer.saml("DeleteSAMLProvider", &arn("other")).await,
+        developer.update_saml(&arn("other"), &idp().metadata()).await,
+        developer.create_saml("another", &idp().metadata()).await,
+        developer.iam("ListSAMLProviders", &[]).await,
+    ] {
+        assert_eq!((answer.status.as_u16(), answer.element("Code")), (403, "AccessDenied"), "{answer:?}");
+    }
 }

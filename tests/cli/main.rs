@@ -5,6 +5,7 @@ mod audiences;
 mod configuration;
 mod keys;
 mod policies;
+mod seed_iam_roles;
 mod seed_roles;
 mod seeds;
 mod stage;

@@ -1,10 +1,11 @@
-//! From what a seed asks for to rows: what stands against it, then each tenant, key, login provider, pool, its roles, its
-//! audiences and each of its maps of principal tags in its transaction.
+//! From what a seed asks for to rows: what stands against it, then each tenant, key, login provider, role, pool, its
+//! roles, its audiences and each of its maps of principal tags in its transaction.
 
 use sqlx::Connection as _;
 use sqlx::postgres::PgConnection;
 
 use super::Applied;
+use super::iam_roles;
 use super::pool::WantedPool;
 use super::principal_tags::WantedTags;
 use super::saml;
@@ -14,7 +15,7 @@ use crate::clock::Clock;
 use crate::config::Limits;
 use crate::db::Db;
 use crate::error::{Error, Result};
-use crate::iam::OidcProvider;
+use crate::iam::{OidcProvider, Role};
 use crate::ids::{AccountId, PoolId};
 use crate::pools::principal_tags::TagMap;
 use crate::pools::providers::DEVELOPER;
@@ -42,6 +43,12 @@ pub(super) async fn conflicts(conn: &mut PgConnection, tenants: &[WantedTenant])
             if let Some(other) = other {
                 let (line, id, owner) = (key.line, &key.id, &other.account_id);
                 conflicts.push(format!("line {line}: access key {id} belongs to tenant {owner}"));
+            }
+        }
+        for role in &tenant.roles {
+            let found = Role::find(conn, &tenant.account_id, &role.name).await?;
+            if let Some(conflict) = found.and_then(|found| role.conflict(&found)) {
+                conflicts.push(format!("line {}: role {} {conflict}", role.line, role.name));
             }
         }
         for pool in &tenant.pools {
@@ -105,6 +112,10 @@ pub(super) async fn about(db: &Db, seal: &Seal, limits: &Limits, tenants: &[Want
         for provider in &tenant.saml_providers {
             let fate = saml::bring(db, account, provider, limits.saml_providers_per_account).await;
             applied.note(format!("saml-provider {}", provider.name), fate)?;
+        }
+        for role in &tenant.roles {
+            let fate = iam_roles::bring(db, account, role, limits.roles_per_account).await;
+            applied.note(format!("role {}", role.name), fate)?;
         }
         for pool in &tenant.pools {
             let fate = retry!(db, |conn| { bring_pool(conn, account, pool, limits.identity_pools_per_account).await });

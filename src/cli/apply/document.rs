@@ -134,6 +134,13 @@ impl<'d, 'a> Section<'d, 'a> {
         self.expect(field, "true or false", DeValue::as_bool)
     }
 
+    /// A field that is a whole number.
+    pub(super) fn number(&self, field: &'static str) -> Option<i32> {
+        self.expect(field, "a whole number", |value| {
+            value.as_integer().and_then(|number| i32::from_str_radix(number.as_str(), number.radix()).ok())
+        })
+    }
+
     /// A field that is a list of texts.
     pub(super) fn texts(&self, field: &'static str) -> Option<Vec<String>> {
         self.expect(field, "a list of texts in quotes", |value| {

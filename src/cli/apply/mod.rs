@@ -1,5 +1,5 @@
-//! `symbolon apply`: bring tenants, access keys, login providers, identity pools and their roles to what a TOML file
-//! says. Applied again, it changes nothing; what the file does not name is left alone.
+//! `symbolon apply`: bring tenants, access keys, login providers, roles, identity pools and what they have to what a TOML
+//! file says. Applied again, it changes nothing; what the file does not name is left alone.
 //!
 //! The layout, names as Terraform's AWS provider has them where it has any:
 //!
@@ -9,6 +9,8 @@
 //!   Another secret or policy replaces it.
 //! - `[[tenant.openid_connect_provider]]`: `url` and `client_id_list`, both needed; `thumbprint_list`, `tags`.
 //! - `[[tenant.saml_provider]]`: `name` and `metadata_file` (relative to the seed), both needed; `tags`.
+//! - `[[tenant.role]]`: `name`, and `trust_policy` (JSON) or `trust_policy_file` (relative to the seed); `path` (`/`
+//!   otherwise, and never changed), `description`, `max_session_duration` (seconds, an hour otherwise), `tags`.
 //! - `[[tenant.identity_pool]]`: `identity_pool_id` and `identity_pool_name`, both needed;
 //!   `allow_unauthenticated_identities` (false otherwise), `allow_classic_flow`, `developer_provider_name`,
 //!   `supported_login_providers`, `openid_connect_provider_arns`, `saml_provider_arns`, `tags`;
@@ -22,19 +24,21 @@
 //!   `principal_tags`.
 //!
 //! An existing pool is changed as `UpdateIdentityPool` would: public providers left out are cleared; the classic flow,
-//! the developer provider and the tags left out stay. So do the thumbprints of an OpenID Connect provider, and the tags of a provider.
+//! the developer provider and the tags left out stay. So do the thumbprints of an OpenID Connect provider, the tags of a
+//! provider, and whatever else than its trust policy is left out of a role.
 //! Roles and role mappings are one, as for `SetIdentityPoolRoles`: if the pool names either, both are brought to what it
 //! says. Principal tags are brought for each provider that is named, and stay for the others. The providers of both are
 //! those that the pool's own section names, so that a seed is right or wrong by itself. Audiences are brought if the pool
 //! names them.
 //!
-//! Everything is checked before anything is written: the file first (`document`; `wanted`, `pool`, `roles`,
-//! `principal_tags`), then against the database (`bring`). Each tenant, key, provider and pool, a pool's roles, its
+//! Everything is checked before anything is written: the file first (`document`; `wanted`, `iam_roles`, `pool`,
+//! `roles`, `principal_tags`), then against the database (`bring`). Each tenant, key, provider, role and pool, a pool's roles, its
 //! audiences and each of its maps of principal tags is one transaction, as for every other writer; a run that failed in
 //! the middle is simply run again.
 
 mod bring;
 mod document;
+mod iam_roles;
 mod pool;
 mod principal_tags;
 mod roles;
@@ -74,6 +78,20 @@ pub const EXAMPLE: &str = r#"Example of a FILE:
   thumbprint_list = []
   tags = { team = "web" }
 
+  [[tenant.role]]
+  name = "user"
+  path = "/"
+  description = "Users of the pool below"
+  max_session_duration = 3600
+  tags = { team = "web" }
+  # Who may take it on; or trust_policy_file = "user.json".
+  trust_policy = '''{"Version": "2012-10-17", "Statement": [
+    {"Effect": "Allow", "Action": "sts:AssumeRoleWithWebIdentity",
+     "Principal": {"Federated": "cognito-identity.amazonaws.com"},
+     "Condition": {
+       "StringEquals": {"cognito-identity.amazonaws.com:aud": "us-east-1:6d03c3ca-918a-4d03-84bd-192d2cb331b8"},
+       "ForAnyValue:StringLike": {"cognito-identity.amazonaws.com:amr": "authenticated"}}}]}'''
+
   [[tenant.identity_pool]]
   identity_pool_id = "us-east-1:6d03c3ca-918a-4d03-84bd-192d2cb331b8"
   identity_pool_name = "web"
@@ -112,9 +130,9 @@ pub const EXAMPLE: &str = r#"Example of a FILE:
 
 Applied again it changes nothing; what it does not name is left alone. Existing pools are changed as UpdateIdentityPool
 would: public providers left out are cleared; allow_classic_flow, developer_provider_name and tags left out stay. Of an
-access key, the policy left out stays. Of an OpenID Connect provider, thumbprint_list and tags left out stay. Roles and
-role mappings are one: if a pool names either, both are brought to what it says. Principal tags are brought for each
-provider named, audiences if they are named."#;
+access key, the policy left out stays. Of an OpenID Connect provider, thumbprint_list and tags left out stay; of a role,
+everything but its trust policy. A pool's roles and role mappings are one: if it names either, both are brought to what it
+says. Principal tags are brought for each provider named, audiences if they are named."#;
 
 /// Options of `symbolon apply`.
 #[derive(Debug, clap::Args)]

@@ -11,6 +11,7 @@ use uuid::Uuid;
 use zeroize::Zeroizing;
 
 use super::document::{Document, Section};
+use super::iam_roles::{self, WantedRole};
 use super::pool::{self, WantedPool};
 use super::saml::{self, WantedSamlProvider};
 use crate::aws_query;
@@ -35,13 +36,14 @@ pub(super) struct Context<'a> {
     pub(super) dev: bool,
 }
 
-/// A tenant with its keys, login providers and pools.
+/// A tenant with its keys, login providers, roles and pools.
 pub(super) struct WantedTenant {
     pub(super) account_id: AccountId,
     pub(super) name: String,
     pub(super) keys: Vec<WantedKey>,
     pub(super) providers: Vec<WantedProvider>,
     pub(super) saml_providers: Vec<WantedSamlProvider>,
+    pub(super) roles: Vec<WantedRole>,
     pub(super) pools: Vec<WantedPool>,
 }
 
@@ -112,6 +114,8 @@ struct Seen {
     keys: BTreeSet<AccessKeyId>,
     providers: BTreeSet<(String, String)>,
     saml_providers: BTreeSet<(String, String)>,
+    /// By tenant, in small letters.
+    roles: BTreeSet<(String, String)>,
     pools: BTreeSet<Uuid>,
 }
 
@@ -134,13 +138,15 @@ fn read_tenant(section: &Section<'_, '_>, context: &Context<'_>, seen: &mut Seen
         .iter()
         .filter_map(|provider| saml::read(provider, context, &owner, &mut seen.saml_providers))
         .collect();
+    let roles = section.sections("role");
+    let roles = roles.iter().filter_map(|role| iam_roles::read(role, context, &owner, &mut seen.roles)).collect();
     let pools = section
         .sections("identity_pool")
         .iter()
         .filter_map(|section| pool::read(section, context, &mut seen.pools))
         .collect();
     section.end();
-    Some(WantedTenant { account_id: account_id?, name: name?, keys, providers, saml_providers, pools })
+    Some(WantedTenant { account_id: account_id?, name: name?, keys, providers, saml_providers, roles, pools })
 }
 
 fn read_key(section: &Section<'_, '_>, context: &Context<'_>, seen: &mut Seen) -> Option<WantedKey> {
@@ -167,22 +173,33 @@ fn read_key(section: &Section<'_, '_>, context: &Context<'_>, seen: &mut Seen) -
 }
 
 fn read_policy(section: &Section<'_, '_>, context: &Context<'_>) -> Option<Policy> {
-    let (field, text) = match (section.text("policy"), section.text("policy_file")) {
-        (Some(text), None) => ("policy", Ok(text)),
-        (None, Some(file)) => {
-            let path = context.folder.join(file);
-            let unreadable = |error: std::io::Error| format!("cannot read {}: {error}", path.display());
-            ("policy_file", fs::read_to_string(&path).map_err(unreadable))
-        }
-        (None, None) => return None,
-        (Some(_), Some(_)) => {
-            section.problem("policy", "policy or policy_file is taken, not both");
-            return None;
-        }
-    };
+    let (field, text) = document_text(section, context, "policy", "policy_file")?;
     text.and_then(|text| Policy::parse(&text).map_err(|problem| problem.to_string()))
         .inspect_err(|why| section.problem(field, why))
         .ok()
+}
+
+/// The text that `field` has, or the file that `file_field` names, or why it cannot be read; and which of both it is. If
+/// both are there, that is a problem.
+pub(super) fn document_text(
+    section: &Section<'_, '_>,
+    context: &Context<'_>,
+    field: &'static str,
+    file_field: &'static str,
+) -> Option<(&'static str, Result<String, String>)> {
+    match (section.text(field), section.text(file_field)) {
+        (Some(text), None) => Some((field, Ok(text))),
+        (None, Some(file)) => {
+            let path = context.folder.join(file);
+            let unreadable = |error: std::io::Error| format!("cannot read {}: {error}", path.display());
+            Some((file_field, fs::read_to_string(&path).map_err(unreadable)))
+        }
+        (None, None) => None,
+        (Some(_), Some(_)) => {
+            section.problem(field, &format!("{field} or {file_field} is taken, not both"));
+            None
+        }
+    }
 }
 
 fn read_secret(section: &Section<'_, '_>, context: &Context<'_>) -> Option<Secret> {
@@ -312,6 +329,7 @@ mod tests {
         let tenants =
             read(source, &context).map_err(|problems| problems.join("\n")).unwrap_or_else(|why| panic!("{why}"));
         let [tenant] = tenants.as_slice() else { panic!("{} tenants", tenants.len()) };
+        assert_eq!(tenant.roles.len(), 1);
         assert!(tenant.keys[0].policy.is_some());
         assert_eq!([tenant.keys.len(), tenant.providers.len(), tenant.pools.len()], [1, 1, 1]);
         let pool = &tenant.pools[0];

@@ -39,7 +39,7 @@ pub(super) fn open(text: &str, certificates: &[Vec<u8>], expected: &Expected<'_>
         Malformed::Declaration | Malformed::Instruction => {
             InvalidLogin::Saml("The SAML response holds a document type or a processing instruction.")
         }
-        Malformed::IllFormed => NOT_A_RESPONSE,
+        Malformed::Attributes | Malformed::IllFormed => NOT_A_RESPONSE,
     })?;
     let root = Element::root(&document).filter(|root| root.is(PROTOCOL, "Response")).ok_or(NOT_A_RESPONSE)?;
     let assertion = only_assertion(root)?;

@@ -1,5 +1,7 @@
 //! The policies of the matrix, and by hand for each what its key may do: nothing here asks the code under test.
 
+use super::conditions;
+
 /// Signed operations that are done to a pool.
 const OF_A_POOL: &[&str] = &[
     "DeleteIdentities",
@@ -33,7 +35,17 @@ const OF_A_PROVIDER: &[&str] = &[
     "UntagOpenIDConnectProvider",
     "UpdateOpenIDConnectProviderThumbprint",
 ];
-const OF_NO_PROVIDER: &[&str] = &["CreateOpenIDConnectProvider", "ListOpenIDConnectProviders"];
+const OF_NO_PROVIDER: &[&str] =
+    &["CreateOpenIDConnectProvider", "CreateSAMLProvider", "ListOpenIDConnectProviders", "ListSAMLProviders"];
+/// On a SAML provider that is there.
+const OF_A_SAML: &[&str] = &[
+    "DeleteSAMLProvider",
+    "GetSAMLProvider",
+    "ListSAMLProviderTags",
+    "TagSAMLProvider",
+    "UntagSAMLProvider",
+    "UpdateSAMLProvider",
+];
 /// On a role that is there.
 const OF_A_ROLE: &[&str] = &[
     "DeleteRole",
@@ -53,9 +65,10 @@ const OF_NO_ROLE: &[&str] = &["CreateRole", "ListRoles"];
 /// Every signed operation of Cognito Identity.
 pub const COGNITO: &[&[&str]] = &[OF_A_POOL, OF_NO_POOL];
 /// Every operation of IAM.
-pub const IAM: &[&[&str]] = &[OF_A_PROVIDER, OF_NO_PROVIDER, OF_A_ROLE, OF_NO_ROLE];
-const EVERYTHING: &[&[&str]] = &[OF_A_POOL, OF_NO_POOL, OF_A_PROVIDER, OF_NO_PROVIDER, OF_A_ROLE, OF_NO_ROLE];
-const NOTHING: &[&[&str]] = &[];
+pub const IAM: &[&[&str]] = &[OF_A_PROVIDER, OF_A_SAML, OF_NO_PROVIDER, OF_A_ROLE, OF_NO_ROLE];
+pub const EVERYTHING: &[&[&str]] =
+    &[OF_A_POOL, OF_NO_POOL, OF_A_PROVIDER, OF_A_SAML, OF_NO_PROVIDER, OF_A_ROLE, OF_NO_ROLE];
+pub const NOTHING: &[&[&str]] = &[];
 /// What nobody signs.
 pub const ANYONES: [&str; 4] = ["GetCredentialsForIdentity", "GetId", "GetOpenIdToken", "UnlinkIdentity"];
 
@@ -72,6 +85,9 @@ const READ: &[&[&str]] = &[&[
     "GetOpenIDConnectProvider",
     "ListOpenIDConnectProviders",
     "ListOpenIDConnectProviderTags",
+    "GetSAMLProvider",
+    "ListSAMLProviders",
+    "ListSAMLProviderTags",
     "GetRole",
     "ListAttachedRolePolicies",
     "ListInstanceProfilesForRole",
@@ -79,7 +95,8 @@ const READ: &[&[&str]] = &[&[
     "ListRoleTags",
     "ListRoles",
 ]];
-const DELETE: &[&[&str]] = &[&["DeleteIdentities", "DeleteIdentityPool", "DeleteOpenIDConnectProvider", "DeleteRole"]];
+const DELETE: &[&[&str]] =
+    &[&["DeleteIdentities", "DeleteIdentityPool", "DeleteOpenIDConnectProvider", "DeleteSAMLProvider", "DeleteRole"]];
 /// Where a request comes from, and what a proxy has put in.
 pub struct Circumstances {
     pub peer: &'static str,
@@ -109,13 +126,13 @@ impl Row {
         self.denied.iter().any(|group| group.contains(&operation))
     }
 
-    fn under(self, circumstances: Circumstances) -> Self {
+    pub fn under(self, circumstances: Circumstances) -> Self {
         Self { circumstances, ..self }
     }
 }
 
 /// What is in neither list is not allowed.
-fn row(
+pub fn row(
     why: &'static str,
     allowed: &'static [&'static [&'static str]],
     denied: &'static [&'static [&'static str]],
@@ -124,28 +141,9 @@ fn row(
     Row { why, statements, circumstances: PLAIN, allowed, denied }
 }
 
-/// Allows everything under some condition.
-macro_rules! allow_if {
-    ($condition:literal) => {
-        concat!(r#"[{"Effect": "Allow", "Action": "*", "Resource": "*", "Condition": "#, $condition, "}]")
-    };
-}
-
-/// Allows everything, and denies it under some condition.
-macro_rules! deny_if {
-    ($condition:literal) => {
-        concat!(
-            r#"[{"Effect": "Allow", "Action": "*", "Resource": "*"},"#,
-            r#" {"Effect": "Deny", "Action": "*", "Resource": "*", "Condition": "#,
-            $condition,
-            "}]"
-        )
-    };
-}
-
 /// The table.
 pub fn rows() -> Vec<Row> {
-    [by_actions(), by_resources(), by_conditions()].into_iter().flatten().collect()
+    [by_actions(), by_resources(), conditions::of_the_way(), conditions::of_the_rest()].into_iter().flatten().collect()
 }
 
 fn by_actions() -> Vec<Row> {
@@ -179,7 +177,7 @@ fn by_actions() -> Vec<Row> {
         row(
             "a Deny before an Allow",
             &[OF_A_POOL],
-            &[OF_NO_POOL, OF_A_PROVIDER, OF_NO_PROVIDER, OF_A_ROLE, OF_NO_ROLE],
+            &[OF_NO_POOL, OF_A_PROVIDER, OF_A_SAML, OF_NO_PROVIDER, OF_A_ROLE, OF_NO_ROLE],
             r#"[{"Effect": "Deny", "Resource": "*",
                  "Action": ["iam:*", "cognito-identity:CreateIdentityPool", "cognito-identity:ListIdentityPools"]},
                 {"Effect": "Allow", "Action": "*", "Resource": "*"}]"#,
@@ -239,7 +237,7 @@ fn by_resources() -> Vec<Row> {
         ),
         row(
             "a Deny on one pool",
-            &[OF_NO_POOL, OF_A_PROVIDER, OF_NO_PROVIDER, OF_A_ROLE, OF_NO_ROLE],
+            &[OF_NO_POOL, OF_A_PROVIDER, OF_A_SAML, OF_NO_PROVIDER, OF_A_ROLE, OF_NO_ROLE],
             &[OF_A_POOL],
             r#"[{"Effect": "Deny", "Action": "*",
                  "Resource": ["arn:aws:cognito-identity:us-east-1:ACCOUNT:identitypool/POOL"]},
@@ -286,115 +284,6 @@ fn by_resources() -> Vec<Row> {
             &[OF_A_PROVIDER],
             NOTHING,
             r#"[{"Effect": "Allow", "Action": "*", "Resource": "arn:aws:iam::ACCOUNT:oidc-provider/PROVIDER"}]"#,
-        ),
-    ]
-}
-
-/// Requests have no `User-Agent` here.
-fn by_conditions() -> Vec<Row> {
-    let by = |peer, headers| Circumstances { peer, headers };
-    let from = |peer| by(peer, &[]);
-    vec![
-        row(
-            "a network, within",
-            EVERYTHING,
-            NOTHING,
-            allow_if!(r#"{"IpAddress": {"aws:SourceIp": "203.0.113.0/24"}}"#),
-        ),
-        row("a network, without", NOTHING, NOTHING, allow_if!(r#"{"IpAddress": {"aws:SOURCEIP": "203.0.113.0/29"}}"#)),
-        row(
-            "a network, behind the proxy",
-            EVERYTHING,
-            NOTHING,
-            allow_if!(r#"{"IpAddress": {"aws:SourceIp": "203.0.113.8/29"}}"#),
-        )
-        .under(by("10.0.0.1", &[("x-forwarded-for", "198.51.100.1, 203.0.113.9")])),
-        row(
-            "a network, said by nobody who is trusted",
-            NOTHING,
-            NOTHING,
-            allow_if!(r#"{"IpAddress": {"aws:SourceIp": ["203.0.113.8/29", "2001:db8::/64"]}}"#),
-        )
-        .under(by("198.51.100.1", &[("x-forwarded-for", "203.0.113.9")])),
-        row(
-            "a Deny outside of a network",
-            NOTHING,
-            EVERYTHING,
-            deny_if!(r#"{"NotIpAddress": {"aws:SourceIp": "203.0.113.0/24"}}"#),
-        )
-        .under(from("198.51.100.1")),
-        row(
-            "a time that has begun and not ended",
-            EVERYTHING,
-            NOTHING,
-            allow_if!(
-                r#"{"DateGreaterThan": {"aws:CurrentTime": "2020-01-01T00:00:00Z"},
-                    "DateLessThanEquals": {"aws:EpochTime": 4102444800}}"#
-            ),
-        ),
-        row(
-            "a time that is over",
-            NOTHING,
-            NOTHING,
-            allow_if!(
-                r#"{"DateGreaterThan": {"aws:CurrentTime": "2020-01-01T00:00:00Z"},
-                    "DateLessThan": {"aws:CurrentTime": "2020-02-01T00:00:00Z"}}"#
-            ),
-        ),
-        row("TLS, which there is not", NOTHING, NOTHING, allow_if!(r#"{"Bool": {"aws:SecureTransport": "true"}}"#)),
-        row("TLS, by the proxy", EVERYTHING, NOTHING, allow_if!(r#"{"Bool": {"aws:SecureTransport": "true"}}"#))
-            .under(by("10.0.0.1", &[("x-forwarded-proto", "https")])),
-        row("no TLS, by the proxy", NOTHING, EVERYTHING, deny_if!(r#"{"Bool": {"aws:SecureTransport": "false"}}"#))
-            .under(by("10.0.0.1", &[("x-forwarded-proto", "http")])),
-        row(
-            "TLS, said by nobody who is trusted",
-            NOTHING,
-            EVERYTHING,
-            deny_if!(r#"{"Bool": {"aws:SecureTransport": false}}"#),
-        )
-        .under(by("203.0.113.9", &[("x-forwarded-proto", "https")])),
-        row(
-            "a Deny that a missing key does not escape",
-            NOTHING,
-            EVERYTHING,
-            deny_if!(r#"{"StringNotEquals": {"aws:UserAgent": "ours"}}"#),
-        ),
-        row(
-            "a Deny that speaks of a missing key alone",
-            EVERYTHING,
-            NOTHING,
-            deny_if!(r#"{"StringLike": {"aws:UserAgent": "*"}}"#),
-        ),
-        row("a missing key", NOTHING, NOTHING, allow_if!(r#"{"StringEquals": {"aws:UserAgent": "ours"}}"#)),
-        row(
-            "a missing key, IfExists",
-            EVERYTHING,
-            NOTHING,
-            allow_if!(r#"{"StringEqualsIfExists": {"aws:UserAgent": "ours"}}"#),
-        ),
-        row(
-            "a Deny, IfExists",
-            NOTHING,
-            EVERYTHING,
-            deny_if!(r#"{"StringEqualsIfExists": {"aws:UserAgent": "theirs"}}"#),
-        ),
-        row(
-            "its own name, account and region",
-            EVERYTHING,
-            NOTHING,
-            allow_if!(
-                r#"{"StringLike": {"aws:PrincipalArn": "arn:aws:iam::ACCOUNT:user/AKIA*", "aws:userid": "AKIA*"},
-                    "StringEquals": {"aws:PrincipalAccount": "ACCOUNT", "aws:RequestedRegion": "us-east-1"}}"#
-            ),
-        ),
-        row(
-            "one of two conditions",
-            NOTHING,
-            NOTHING,
-            allow_if!(
-                r#"{"StringEquals": {"aws:PrincipalType": "User"},
-                    "StringNotEquals": {"aws:RequestedRegion": ["eu-west-1", "us-east-1"]}}"#
-            ),
         ),
     ]
 }

@@ -5,6 +5,10 @@ use serde_json::{Value, json};
 
 use crate::client::{Broker, Developer, HOME};
 use crate::harness::DEVELOPER;
+use crate::query::{of_iam, request, trust};
+
+/// Of a SAML provider.
+const METADATA: &str = include_str!("metadata.xml");
 
 /// The body of a request.
 pub enum Body {
@@ -33,19 +37,11 @@ impl Asked {
     }
 }
 
-/// A form body.
-fn form(action: &str, parameters: &[(&'static str, String)]) -> String {
-    let common = [("Action", action), ("Version", "2010-05-08")];
-    let mut form = form_urlencoded::Serializer::new(String::new());
-    form.extend_pairs(common).extend_pairs(parameters).finish()
-}
-
 /// A signed request to IAM.
 pub fn iam(key: &Developer, action: &str, parameters: &[(&'static str, String)]) -> Request<axum::body::Body> {
-    let body = form(action, parameters);
-    let request = Request::post("/").header("host", "broker.example.com");
-    let request = request.header("content-type", "application/x-www-form-urlencoded; charset=utf-8");
-    key.sign_for("iam", request.body(axum::body::Body::from(body.clone())).unwrap(), &body)
+    let parameters: Vec<_> = parameters.iter().map(|(name, value)| (*name, value.as_str())).collect();
+    let body = of_iam(action, &parameters);
+    key.sign_for("iam", request(&body), &body)
 }
 
 /// A tenant's pool, role and provider, with all that the requests need, and other ones that policies speak of.
@@ -58,16 +54,6 @@ pub struct Place {
     user: String,
     spare: String,
     guest: String,
-}
-
-/// A trust policy.
-pub fn trust(pool: &str) -> String {
-    json!({ "Version": "2012-10-17", "Statement": [{
-        "Effect": "Allow", "Action": "sts:AssumeRoleWithWebIdentity",
-        "Principal": { "Federated": "cognito-identity.amazonaws.com" },
-        "Condition": { "StringEquals": { "cognito-identity.amazonaws.com:aud": pool } },
-    }] })
-    .to_string()
 }
 
 impl Place {
@@ -84,14 +70,19 @@ impl Place {
         let place = Self { admin, pool, other_pool, number, user, spare, guest };
         let provider = vec![("Url", format!("https://{}", place.provider())), ("ClientIDList.member.1", "a".into())];
         place.admin.send(iam(&place.admin, "CreateOpenIDConnectProvider", &provider)).await.ok();
+        let saml = [("Name", format!("saml-{number}")), ("SAMLMetadataDocument", METADATA.to_owned())];
+        place.admin.send(iam(&place.admin, "CreateSAMLProvider", &saml)).await.ok();
         place.make_role("/team/", &place.role()).await;
         place
     }
 
     /// Makes a role.
     pub async fn make_role(&self, path: &str, name: &str) {
-        let role =
-            [("RoleName", name.to_owned()), ("Path", path.to_owned()), ("AssumeRolePolicyDocument", trust(&self.pool))];
+        let role = [
+            ("RoleName", name.to_owned()),
+            ("Path", path.to_owned()),
+            ("AssumeRolePolicyDocument", trust(&self.pool).to_string()),
+        ];
         self.admin.send(iam(&self.admin, "CreateRole", &role)).await.ok();
     }
 
@@ -126,7 +117,8 @@ impl Place {
 
     /// A request of each operation, in an order in which all can be done.
     pub fn requests(&self) -> Vec<Asked> {
-        [self.of_no_pool(), self.of_the_pool(), self.of_providers(), self.of_roles()].into_iter().flatten().collect()
+        let all = [self.of_no_pool(), self.of_the_pool(), self.of_providers(), self.of_saml(), self.of_roles()];
+        all.into_iter().flatten().collect()
     }
 
     fn of_no_pool(&self) -> Vec<Asked> {
@@ -218,6 +210,36 @@ impl Place {
         ]
     }
 
+    fn of_saml(&self) -> Vec<Asked> {
+        let made = format!("made-{}", self.number);
+        let arn = self.iam_arn(&format!("saml-provider/saml-{}", self.number));
+        let of = |operation: &str, more: Vec<(&'static str, String)>| {
+            let body = [vec![("SAMLProviderArn", arn.clone())], more].concat();
+            Asked { action: format!("iam:{operation}"), body: Body::Form(body), resource: arn.clone() }
+        };
+        let other = |operation: &str, body: Vec<(&'static str, String)>, resource: String| Asked {
+            action: format!("iam:{operation}"),
+            body: Body::Form(body),
+            resource: self.iam_arn(&resource),
+        };
+        let tag = vec![("Tags.member.1.Key", "team".into()), ("Tags.member.1.Value", "blue".into())];
+        let metadata = ("SAMLMetadataDocument", METADATA.to_owned());
+        vec![
+            other(
+                "CreateSAMLProvider",
+                vec![("Name", made.clone()), metadata.clone()],
+                format!("saml-provider/{made}"),
+            ),
+            other("ListSAMLProviders", vec![], "saml-provider/".into()),
+            of("GetSAMLProvider", vec![]),
+            of("UpdateSAMLProvider", vec![metadata]),
+            of("TagSAMLProvider", tag),
+            of("ListSAMLProviderTags", vec![]),
+            of("UntagSAMLProvider", vec![("TagKeys.member.1", "team".into())]),
+            of("DeleteSAMLProvider", vec![]),
+        ]
+    }
+
     fn of_roles(&self) -> Vec<Asked> {
         let made = format!("made-{}", self.number);
         let of = |operation: &str, more: Vec<(&'static str, String)>| {
@@ -228,7 +250,7 @@ impl Place {
         let create = vec![
             ("Path", "/new/path/".into()),
             ("RoleName", made.clone()),
-            ("AssumeRolePolicyDocument", trust(&self.pool)),
+            ("AssumeRolePolicyDocument", trust(&self.pool).to_string()),
         ];
         let other = |operation: &str, body: Vec<(&'static str, String)>, resource: String| Asked {
             action: format!("iam:{operation}"),
@@ -242,7 +264,7 @@ impl Place {
             of("GetRole", vec![]),
             of("UpdateRole", vec![("MaxSessionDuration", "7200".into())]),
             of("UpdateRoleDescription", vec![("Description", "a role".into())]),
-            of("UpdateAssumeRolePolicy", vec![("PolicyDocument", trust(&self.other_pool))]),
+            of("UpdateAssumeRolePolicy", vec![("PolicyDocument", trust(&self.other_pool).to_string())]),
             of("TagRole", tag),
             of("ListRoleTags", vec![]),
             of("UntagRole", vec![("TagKeys.member.1", "team".into())]),
