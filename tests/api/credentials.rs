@@ -69,6 +69,15 @@ async fn claims(broker: &Broker, pool: &str, asked: &Asked) -> Value {
     tokens::verify(broker, pool, &asked.form["WebIdentityToken"]).await
 }
 
+/// Seconds since 1970 as the wire has them.
+fn epoch(seconds: i64) -> f64 {
+    f64::from(u32::try_from(seconds).unwrap())
+}
+
+fn now() -> f64 {
+    epoch(symbolon::clock::Clock::System.wall().unix_timestamp())
+}
+
 #[tokio::test]
 async fn an_sts_is_asked_for_the_role_with_a_token_of_ours_and_its_credentials_are_handed_on() {
     let (at, sts) = with_sts().await;
@@ -98,7 +107,7 @@ async fn an_sts_is_asked_for_the_role_with_a_token_of_ours_and_its_credentials_a
         let expected = json!({
             "IdentityId": identity,
             "Credentials": { "AccessKeyId": other_sts::KEY_ID, "SecretKey": other_sts::SECRET,
-                             "SessionToken": other_sts::SESSION_TOKEN, "Expiration": other_sts::EXPIRES_AT as f64 },
+                             "SessionToken": other_sts::SESSION_TOKEN, "Expiration": epoch(other_sts::EXPIRES_AT) },
         });
         assert_eq!(answer.ok().json, expected);
 
@@ -506,8 +515,7 @@ async fn credentials_of_our_own_say_who_they_are() {
         let credentials = answer.json["Credentials"].as_object().cloned().unwrap_or_else(Map::new);
         let names: Vec<&str> = credentials.keys().map(String::as_str).collect();
         assert_eq!(names, ["AccessKeyId", "Expiration", "SecretKey", "SessionToken"]);
-        let lifetime =
-            credentials["Expiration"].as_f64().unwrap() - symbolon::clock::Clock::System.wall().unix_timestamp() as f64;
+        let lifetime = credentials["Expiration"].as_f64().unwrap() - now();
         assert!((3_590.0..=3_600.0).contains(&lifetime), "{lifetime}");
         assert!(credentials["AccessKeyId"].as_str().unwrap().starts_with("ASIA"));
 
@@ -594,7 +602,7 @@ async fn credentials_of_our_own_live_as_long_as_the_operator_says_and_the_role_a
     let guest = at.guest().await;
     let lifetime = async || {
         let expires = at.credentials(&guest, &[]).await.ok().json["Credentials"]["Expiration"].as_f64().unwrap();
-        expires - symbolon::clock::Clock::System.wall().unix_timestamp() as f64
+        expires - now()
     };
     assert!((3_590.0..=3_600.0).contains(&lifetime().await));
     let longer = [("RoleName", "guest"), ("MaxSessionDuration", "43200")];
