@@ -2,7 +2,6 @@
 //! of it from the STS that the operator names or from this broker itself.
 
 use serde::{Deserialize, Serialize, Serializer};
-use serde_json::{Map, Value};
 use time::OffsetDateTime;
 
 use super::caller::Visitor;
@@ -79,8 +78,6 @@ impl From<session::Credentials> for Credentials {
 struct Proven {
     methods: Vec<String>,
     tags: PrincipalTags,
-    /// What the identity's own token proves, if it was given.
-    own: Option<WebIdentity>,
     public: Vec<VerifiedLogin>,
 }
 
@@ -126,7 +123,7 @@ async fn prove(app: &App, asked: &Asked, mut logins: Logins) -> Result<Proven> {
             all.push(method);
         }
     }
-    Ok(Proven { methods: all, tags, own, public })
+    Ok(Proven { methods: all, tags, public })
 }
 
 impl Proven {
