@@ -4,6 +4,7 @@
 use std::time::{Duration, Instant};
 
 use serde_json::{Map, Value, json};
+use symbolon::clock::Clock;
 use symbolon::config::Config;
 use symbolon::keys::control;
 
@@ -64,18 +65,16 @@ impl Answer {
     }
 }
 
+/// How far off a date is that an answer has.
+fn seconds_until(date: &Value) -> i64 {
+    let text = date.to_string();
+    let seconds: i64 = text.split('.').next().unwrap().parse().unwrap();
+    seconds - Clock::System.wall().unix_timestamp()
+}
+
 /// The claims of the token that the STS was given, which holds against our keys.
 async fn claims(broker: &Broker, pool: &str, asked: &Asked) -> Value {
     tokens::verify(broker, pool, &asked.form["WebIdentityToken"]).await
-}
-
-/// Seconds since 1970 as the wire has them.
-fn epoch(seconds: i64) -> f64 {
-    f64::from(u32::try_from(seconds).unwrap())
-}
-
-fn now() -> f64 {
-    epoch(symbolon::clock::Clock::System.wall().unix_timestamp())
 }
 
 #[tokio::test]
@@ -107,7 +106,7 @@ async fn an_sts_is_asked_for_the_role_with_a_token_of_ours_and_its_credentials_a
         let expected = json!({
             "IdentityId": identity,
             "Credentials": { "AccessKeyId": other_sts::KEY_ID, "SecretKey": other_sts::SECRET,
-                             "SessionToken": other_sts::SESSION_TOKEN, "Expiration": epoch(other_sts::EXPIRES_AT) },
+                             "SessionToken": other_sts::SESSION_TOKEN, "Expiration": other_sts::EXPIRES_AT },
         });
         assert_eq!(answer.ok().json, expected);
 
@@ -515,8 +514,8 @@ async fn credentials_of_our_own_say_who_they_are() {
         let credentials = answer.json["Credentials"].as_object().cloned().unwrap_or_else(Map::new);
         let names: Vec<&str> = credentials.keys().map(String::as_str).collect();
         assert_eq!(names, ["AccessKeyId", "Expiration", "SecretKey", "SessionToken"]);
-        let lifetime = credentials["Expiration"].as_f64().unwrap() - now();
-        assert!((3_590.0..=3_600.0).contains(&lifetime), "{lifetime}");
+        let lifetime = seconds_until(&credentials["Expiration"]);
+        assert!((3_590..=3_600).contains(&lifetime), "{lifetime}");
         assert!(credentials["AccessKeyId"].as_str().unwrap().starts_with("ASIA"));
 
         let who = at.developer.given(&answer).sts("GetCallerIdentity", &[]).await.ok();
@@ -600,14 +599,11 @@ async fn a_session_with_tags_is_for_roles_that_allow_them() {
 async fn credentials_of_our_own_live_as_long_as_the_operator_says_and_the_role_allows() {
     let at = builtin_and(|config| config.credentials.lifetime = Duration::from_hours(2)).await;
     let guest = at.guest().await;
-    let lifetime = async || {
-        let expires = at.credentials(&guest, &[]).await.ok().json["Credentials"]["Expiration"].as_f64().unwrap();
-        expires - now()
-    };
-    assert!((3_590.0..=3_600.0).contains(&lifetime().await));
+    let lifetime = async || seconds_until(&at.credentials(&guest, &[]).await.ok().json["Credentials"]["Expiration"]);
+    assert!((3_590..=3_600).contains(&lifetime().await));
     let longer = [("RoleName", "guest"), ("MaxSessionDuration", "43200")];
     at.developer.iam("UpdateRole", &longer).await.ok();
-    assert!((7_190.0..=7_200.0).contains(&lifetime().await));
+    assert!((7_190..=7_200).contains(&lifetime().await));
 }
 
 #[tokio::test]

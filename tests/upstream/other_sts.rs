@@ -20,7 +20,7 @@ pub const KEY_ID: &str = "ASIAOFANOTHERSTS0001";
 pub const SECRET: &str = "the secret of <another> STS & its";
 pub const SESSION_TOKEN: &str = "the/session+token=";
 /// 2030-01-02T03:04:05Z
-pub const EXPIRES_AT: i64 = 1_893_553_445;
+pub const EXPIRES_AT: f64 = 1_893_553_445.0;
 
 /// What the STS does.
 #[derive(Clone, Debug)]
