@@ -288,23 +288,36 @@ pub struct ListTagsInput {
     max_items: Option<i64>,
 }
 
-/// `ListOpenIDConnectProviderTags`' output.
+/// A page of the tags of something.
 #[derive(Debug, Serialize)]
 #[serde(rename_all = "PascalCase")]
-pub struct ListTagsOutput {
+pub struct TagsOutput {
     tags: Vec<Tag>,
     is_truncated: bool,
     #[serde(skip_serializing_if = "Option::is_none")]
     marker: Option<String>,
 }
 
-/// `ListOpenIDConnectProviderTags`: by key; a marker stands for how many tags came before.
-pub async fn list_tags(app: &App, caller: Caller, input: ListTagsInput) -> Result<ListTagsOutput> {
+impl TagsOutput {
+    /// The page that a request asks for: tags by key; a marker stands for how many came before.
+    pub(super) fn page(
+        pages: &wire::Pages<'_>,
+        marker: Option<&str>,
+        max_items: Option<i64>,
+        tags: Tags,
+    ) -> Result<Self> {
+        let passed: usize = pages.position(marker)?.unwrap_or_default();
+        let mut tags = shown(tags);
+        tags.drain(..passed.min(tags.len()));
+        let more = wire::cut(&mut tags, max_items.unwrap_or(PAGE));
+        let marker = if more { Some(pages.token(&(passed + tags.len()))?) } else { None };
+        Ok(Self { tags, is_truncated: more, marker })
+    }
+}
+
+/// `ListOpenIDConnectProviderTags`
+pub async fn list_tags(app: &App, caller: Caller, input: ListTagsInput) -> Result<TagsOutput> {
     let pages = wire::Pages::new(app, &caller, "ListOpenIDConnectProviderTags", &[&input.arn]);
-    let passed: usize = pages.position(input.marker.as_deref())?.unwrap_or_default();
-    let mut tags = shown(found(app, &caller, &input.arn).await?.tags);
-    tags.drain(..passed.min(tags.len()));
-    let more = wire::cut(&mut tags, input.max_items.unwrap_or(PAGE));
-    let marker = if more { Some(pages.token(&(passed + tags.len()))?) } else { None };
-    Ok(ListTagsOutput { tags, is_truncated: more, marker })
+    let tags = found(app, &caller, &input.arn).await?.tags;
+    TagsOutput::page(&pages, input.marker.as_deref(), input.max_items, tags)
 }

@@ -4,7 +4,7 @@
 use form_urlencoded::byte_serialize;
 use serde::{Deserialize, Serialize};
 
-use super::iam::{PAGE, Tag, shown, tags, timestamp};
+use super::iam::{PAGE, Tag, TagsOutput, shown, tags, timestamp};
 use crate::app::App;
 use crate::cognito::caller::Caller;
 use crate::cognito::wire;
@@ -259,25 +259,11 @@ pub struct OfRoleInput {
     max_items: Option<i64>,
 }
 
-/// `ListRoleTags`' output.
-#[derive(Debug, Serialize)]
-#[serde(rename_all = "PascalCase")]
-pub struct TagsOutput {
-    tags: Vec<Tag>,
-    is_truncated: bool,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    marker: Option<String>,
-}
-
-/// `ListRoleTags`: by key; a marker stands for how many tags came before.
+/// `ListRoleTags`
 pub async fn list_tags(app: &App, caller: Caller, input: OfRoleInput) -> Result<TagsOutput> {
     let pages = wire::Pages::new(app, &caller, "ListRoleTags", &[&input.role_name]);
-    let passed: usize = pages.position(input.marker.as_deref())?.unwrap_or_default();
-    let mut tags = shown(found(app, &caller, &input.role_name).await?.tags);
-    tags.drain(..passed.min(tags.len()));
-    let more = wire::cut(&mut tags, input.max_items.unwrap_or(PAGE));
-    let marker = if more { Some(pages.token(&(passed + tags.len()))?) } else { None };
-    Ok(TagsOutput { tags, is_truncated: more, marker })
+    let tags = found(app, &caller, &input.role_name).await?.tags;
+    TagsOutput::page(&pages, input.marker.as_deref(), input.max_items, tags)
 }
 
 /// Refuses a marker where there is never a second page.

@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 use time::OffsetDateTime;
 
-use super::iam::{PAGE, Tag, shown, tags, timestamp};
+use super::iam::{Tag, TagsOutput, shown, tags, timestamp};
 use crate::app::App;
 use crate::cognito::caller::Caller;
 use crate::cognito::wire;
@@ -256,23 +256,9 @@ pub struct ListTagsInput {
     max_items: Option<i64>,
 }
 
-/// `ListSAMLProviderTags`' output.
-#[derive(Debug, Serialize)]
-#[serde(rename_all = "PascalCase")]
-pub struct ListTagsOutput {
-    tags: Vec<Tag>,
-    is_truncated: bool,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    marker: Option<String>,
-}
-
-/// `ListSAMLProviderTags`: by key; a marker stands for how many tags came before.
-pub async fn list_tags(app: &App, caller: Caller, input: ListTagsInput) -> Result<ListTagsOutput> {
+/// `ListSAMLProviderTags`
+pub async fn list_tags(app: &App, caller: Caller, input: ListTagsInput) -> Result<TagsOutput> {
     let pages = wire::Pages::new(app, &caller, "ListSAMLProviderTags", &[&input.arn]);
-    let passed: usize = pages.position(input.marker.as_deref())?.unwrap_or_default();
-    let mut tags = shown(found(app, &caller, &input.arn).await?.tags);
-    tags.drain(..passed.min(tags.len()));
-    let more = wire::cut(&mut tags, input.max_items.unwrap_or(PAGE));
-    let marker = if more { Some(pages.token(&(passed + tags.len()))?) } else { None };
-    Ok(ListTagsOutput { tags, is_truncated: more, marker })
+    let tags = found(app, &caller, &input.arn).await?.tags;
+    TagsOutput::page(&pages, input.marker.as_deref(), input.max_items, tags)
 }

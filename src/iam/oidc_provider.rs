@@ -10,6 +10,7 @@ use crate::error::{Error, Result};
 use crate::ids::AccountId;
 use crate::installation;
 use crate::tags::{self, Tags};
+use crate::tenants::Tenant;
 
 /// How many clients a provider can have
 /// (<https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_iam-quotas.html>, as the two below).
@@ -108,10 +109,7 @@ impl OidcProvider {
     pub async fn create(&self, conn: &mut PgConnection, account_id: &AccountId, limit: u32) -> Result<()> {
         self.check()?;
         let mut tx = conn.begin().await?;
-        // The tenant's row makes its creations wait for each other, so that the count below holds.
-        sqlx::query!("select status from tenants where account_id = $1 for no key update", account_id.as_str())
-            .fetch_one(&mut *tx)
-            .await?;
+        Tenant::lock(&mut tx, account_id).await?;
         if let Some(found) = Self::find(&mut tx, account_id, &self.url).await? {
             tx.rollback().await?;
             return if found == *self { Ok(()) } else { Err(Error::OidcProviderExists(self.url.clone())) };

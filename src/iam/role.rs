@@ -11,6 +11,7 @@ use crate::ids::{AccountId, Region};
 use crate::installation;
 use crate::policy::TrustPolicy;
 use crate::tags::{self, Tags};
+use crate::tenants::Tenant;
 use crate::tenants::access_key;
 
 /// How long a session of a role may last unless its `MaxSessionDuration` says more, in seconds
@@ -167,10 +168,7 @@ impl Role {
     pub async fn create(&self, conn: &mut PgConnection, account_id: &AccountId, limit: u32) -> Result<()> {
         self.check()?;
         let mut tx = conn.begin().await?;
-        // The tenant's row makes its creations wait for each other, so that the count below holds.
-        sqlx::query!("select status from tenants where account_id = $1 for no key update", account_id.as_str())
-            .fetch_one(&mut *tx)
-            .await?;
+        Tenant::lock(&mut tx, account_id).await?;
         if let Some(found) = Self::find(&mut tx, account_id, &self.name).await? {
             tx.rollback().await?;
             return if found == *self { Ok(()) } else { Err(Error::RoleExists(self.name.clone())) };

@@ -12,6 +12,7 @@ use crate::error::{Error, Result};
 use crate::ids::AccountId;
 use crate::installation;
 use crate::tags::{self, Tags};
+use crate::tenants::Tenant;
 
 /// A provider that a tenant has declared.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -141,10 +142,7 @@ impl SamlProvider {
     ) -> Result<()> {
         self.check()?;
         let mut tx = conn.begin().await?;
-        // The tenant's row makes its creations wait for each other, so that the count below holds.
-        sqlx::query!("select status from tenants where account_id = $1 for no key update", account_id.as_str())
-            .fetch_one(&mut *tx)
-            .await?;
+        Tenant::lock(&mut tx, account_id).await?;
         if let Some(found) = Self::find(&mut tx, account_id, &self.name).await? {
             tx.rollback().await?;
             return if found == *self { Ok(()) } else { Err(Error::SamlProviderExists(self.name.clone())) };

@@ -14,6 +14,7 @@ use crate::error::{Error, Result};
 use crate::ids::{self, AccountId, IdentityId, PoolId, Region, Route};
 use crate::installation;
 use crate::tags::Tags;
+use crate::tenants::Tenant;
 
 /// A live pool. To hold one is proof that the caller may see it: it is found through a tenant and a region, or, for
 /// operations that anyone may call, by its id.
@@ -233,10 +234,7 @@ impl Pool {
     ) -> Result<Self> {
         settings.check()?;
         let mut tx = sqlx::Connection::begin(conn).await?;
-        // The tenant's row makes its creations wait for each other, so that the count below holds.
-        sqlx::query!("select status from tenants where account_id = $1 for no key update", account_id.as_str())
-            .fetch_one(&mut *tx)
-            .await?;
+        Tenant::lock(&mut tx, account_id).await?;
         // Only now: the try whose answer was lost may have been committing until the lock was got.
         if let Some(pool) = Self::find(&mut tx, account_id, id).await? {
             tx.rollback().await?;

@@ -45,6 +45,18 @@ pub struct Tenant {
 }
 
 impl Tenant {
+    /// Locks the tenant's row until the transaction ends, so that what is made under it is made one after the other: a
+    /// count of what it has then holds.
+    ///
+    /// # Errors
+    /// If there is no such tenant, or the database fails.
+    pub async fn lock(conn: &mut PgConnection, account_id: &AccountId) -> Result<()> {
+        sqlx::query!("select status from tenants where account_id = $1 for no key update", account_id.as_str())
+            .fetch_one(conn)
+            .await?;
+        Ok(())
+    }
+
     /// The tenant of this number.
     ///
     /// # Errors
