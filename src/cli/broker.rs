@@ -94,7 +94,9 @@ pub async fn build(
         tracing::warn!(opened, "a switch for laboratories is on");
     }
     match (config.credentials.sts_endpoint.as_str(), config.credentials.builtin) {
-        ("", false) => tracing::info!("no credentials are given: neither credentials.sts_endpoint nor .builtin is set"),
+        ("", false) => {
+            tracing::info!("no credentials are given: neither credentials.sts_endpoint nor credentials.builtin is set");
+        }
         ("", true) => tracing::info!(backend = "builtin", "credentials are this broker's own"),
         (endpoint, _) => tracing::info!(backend = "sts", endpoint, "credentials come from an STS"),
     }

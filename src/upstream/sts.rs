@@ -273,7 +273,9 @@ mod tests {
             )
         };
         let by_role = |code: &str, text: &str| Refused { code: code.into(), text: text.into() };
-        for (status, code) in [(403, "AccessDenied"), (400, "InvalidIdentityToken"), (404, "NoSuchEntity")] {
+        for (status, code) in
+            [(403, "AccessDenied"), (400, "InvalidIdentityToken"), (400, "PackedPolicyTooLarge"), (404, "NoSuchEntity")]
+        {
             assert_eq!(refused(status, &error(code, "x"), "token").unwrap(), by_role(code, "x"), "{status}");
         }
         for (status, code) in [
