@@ -369,7 +369,9 @@ fn dev_seeds_its_database_and_takes_well_known_keys() {
     assert_eq!(counts(&stage.json(&["apply", "seed.toml"])), [0, 0, 2]);
     let env = std::fs::read_to_string(stage.folder.path().join("data/env")).unwrap();
     let endpoint = |name: &str| env.lines().find_map(|line| line.strip_prefix(&format!("export {name}="))).unwrap();
-    assert_eq!(endpoint("AWS_ENDPOINT_URL_IAM"), endpoint("AWS_ENDPOINT_URL_COGNITO_IDENTITY"));
+    for service in ["IAM", "STS"] {
+        assert_eq!(endpoint(&format!("AWS_ENDPOINT_URL_{service}")), endpoint("AWS_ENDPOINT_URL_COGNITO_IDENTITY"));
+    }
     assert!(stage.ok(&["installation", "show"]).starts_with("kind         dev\n"));
     assert!(stage.ok(&["access-key", "list"]).contains("111122223333"));
     broker.stop();

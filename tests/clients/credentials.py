@@ -258,12 +258,19 @@ class Sts(WithRoles):
 
 
 class CommandLine(WithRoles):
+    def setUp(self):
+        super().setUp()
+        # The CLI keeps sessions that it has begun by itself at home.
+        folder = tempfile.TemporaryDirectory()
+        self.addCleanup(folder.cleanup)
+        self.home = folder.name
+
     def run_aws(self, *arguments, credentials=True, **environment):
         secret = () if credentials else ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY")
         kept = {name: value for name, value in os.environ.items() if name not in secret}
         done = subprocess.run(
             ["aws", *arguments, "--output", "json"],
-            env=kept | environment,
+            env=kept | {"HOME": self.home} | environment,
             capture_output=True,
             text=True,
             timeout=60,
@@ -324,7 +331,7 @@ class CommandLine(WithRoles):
             done = subprocess.run(
                 ["bash", "-euo", "pipefail", "-c", script],
                 cwd=folder,
-                env=dict(os.environ),
+                env=dict(os.environ) | {"HOME": self.home},
                 capture_output=True,
                 text=True,
                 timeout=120,

@@ -71,6 +71,8 @@ class Tokens(Flow):
         names = {name for name in os.environ if name.startswith(("AWS_", "SYMBOLON_", "DATABASE_"))}
         needed = {
             "AWS_ENDPOINT_URL_COGNITO_IDENTITY",
+            "AWS_ENDPOINT_URL_IAM",
+            "AWS_ENDPOINT_URL_STS",
             "AWS_ACCESS_KEY_ID",
             "AWS_SECRET_ACCESS_KEY",
             "AWS_DEFAULT_REGION",
