@@ -298,26 +298,39 @@ pub struct TagsOutput {
     marker: Option<String>,
 }
 
-impl TagsOutput {
-    /// The page that a request asks for: tags by key; a marker stands for how many came before.
-    pub(super) fn page(
-        pages: &wire::Pages<'_>,
-        marker: Option<&str>,
-        max_items: Option<i64>,
-        tags: Tags,
+/// Which page of the tags of something a request asks for: a marker stands for how many tags came before.
+pub(super) struct TagsAsked<'a> {
+    pages: wire::Pages<'a>,
+    passed: usize,
+    limit: i64,
+}
+
+impl<'a> TagsAsked<'a> {
+    /// What is asked of `operation` about what has this name.
+    pub(super) fn read(
+        app: &'a App,
+        caller: &Caller,
+        (operation, name): (&str, &str),
+        (marker, max_items): (Option<&str>, Option<i64>),
     ) -> Result<Self> {
-        let passed: usize = pages.position(marker)?.unwrap_or_default();
+        let pages = wire::Pages::new(app, caller, operation, &[name]);
+        let passed = pages.position(marker)?.unwrap_or_default();
+        Ok(Self { pages, passed, limit: max_items.unwrap_or(PAGE) })
+    }
+
+    /// The page of these tags, by key.
+    pub(super) fn page(&self, tags: Tags) -> Result<TagsOutput> {
         let mut tags = shown(tags);
-        tags.drain(..passed.min(tags.len()));
-        let more = wire::cut(&mut tags, max_items.unwrap_or(PAGE));
-        let marker = if more { Some(pages.token(&(passed + tags.len()))?) } else { None };
-        Ok(Self { tags, is_truncated: more, marker })
+        tags.drain(..self.passed.min(tags.len()));
+        let more = wire::cut(&mut tags, self.limit);
+        let marker = if more { Some(self.pages.token(&(self.passed + tags.len()))?) } else { None };
+        Ok(TagsOutput { tags, is_truncated: more, marker })
     }
 }
 
 /// `ListOpenIDConnectProviderTags`
 pub async fn list_tags(app: &App, caller: Caller, input: ListTagsInput) -> Result<TagsOutput> {
-    let pages = wire::Pages::new(app, &caller, "ListOpenIDConnectProviderTags", &[&input.arn]);
-    let tags = found(app, &caller, &input.arn).await?.tags;
-    TagsOutput::page(&pages, input.marker.as_deref(), input.max_items, tags)
+    let page = (input.marker.as_deref(), input.max_items);
+    let asked = TagsAsked::read(app, &caller, ("ListOpenIDConnectProviderTags", &input.arn), page)?;
+    asked.page(found(app, &caller, &input.arn).await?.tags)
 }

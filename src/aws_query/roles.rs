@@ -4,7 +4,7 @@
 use form_urlencoded::byte_serialize;
 use serde::{Deserialize, Serialize};
 
-use super::iam::{PAGE, Tag, TagsOutput, shown, tags, timestamp};
+use super::iam::{PAGE, Tag, TagsAsked, TagsOutput, shown, tags, timestamp};
 use crate::app::App;
 use crate::cognito::caller::Caller;
 use crate::cognito::wire;
@@ -261,9 +261,9 @@ pub struct OfRoleInput {
 
 /// `ListRoleTags`
 pub async fn list_tags(app: &App, caller: Caller, input: OfRoleInput) -> Result<TagsOutput> {
-    let pages = wire::Pages::new(app, &caller, "ListRoleTags", &[&input.role_name]);
-    let tags = found(app, &caller, &input.role_name).await?.tags;
-    TagsOutput::page(&pages, input.marker.as_deref(), input.max_items, tags)
+    let page = (input.marker.as_deref(), input.max_items);
+    let asked = TagsAsked::read(app, &caller, ("ListRoleTags", &input.role_name), page)?;
+    asked.page(found(app, &caller, &input.role_name).await?.tags)
 }
 
 /// Refuses a marker where there is never a second page.

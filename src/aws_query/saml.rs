@@ -3,10 +3,9 @@
 use serde::{Deserialize, Serialize};
 use time::OffsetDateTime;
 
-use super::iam::{Tag, TagsOutput, shown, tags, timestamp};
+use super::iam::{Tag, TagsAsked, TagsOutput, shown, tags, timestamp};
 use crate::app::App;
 use crate::cognito::caller::Caller;
-use crate::cognito::wire;
 use crate::error::{Error, Result};
 use crate::iam::{SamlProvider, saml_provider, tagging};
 use crate::retry;
@@ -258,7 +257,7 @@ pub struct ListTagsInput {
 
 /// `ListSAMLProviderTags`
 pub async fn list_tags(app: &App, caller: Caller, input: ListTagsInput) -> Result<TagsOutput> {
-    let pages = wire::Pages::new(app, &caller, "ListSAMLProviderTags", &[&input.arn]);
-    let tags = found(app, &caller, &input.arn).await?.tags;
-    TagsOutput::page(&pages, input.marker.as_deref(), input.max_items, tags)
+    let page = (input.marker.as_deref(), input.max_items);
+    let asked = TagsAsked::read(app, &caller, ("ListSAMLProviderTags", &input.arn), page)?;
+    asked.page(found(app, &caller, &input.arn).await?.tags)
 }
