@@ -3,15 +3,15 @@
 //! A response is a document in which anything may be signed, and anything else added; wrapping attacks live on a check
 //! that looks at one part and a reader that looks at another. So the two are never asked about the same text:
 //!
-//! 1. [`response`]: the form of the whole document. One response, one assertion, each id once, signatures only where SAML
+//! 1. `response`: the form of the whole document. One response, one assertion, each id once, signatures only where SAML
 //!    has them.
-//! 2. [`signature`]: the signatures, by the keys of the provider's own metadata and nothing else. What it gives is the
+//! 2. `signature`: the signatures, by the keys of the provider's own metadata and nothing else. What it gives is the
 //!    canonical text that was digested and signed.
-//! 3. [`assertion`]: reads that text, parsed anew, and nothing but that text: user, times, audience, recipient,
+//! 3. `assertion`: reads that text, parsed anew, and nothing but that text: user, times, audience, recipient,
 //!    attributes.
 //!
 //! Requests are not tracked, so that `InResponseTo` is not looked at, as AWS does not: a login may begin at the provider.
-//! That an assertion is taken once is for the caller to see to ([`Once`](super::login::Once)).
+//! That an assertion is taken once is for the caller to see to ([`Once`]).
 
 mod assertion;
 mod response;
