@@ -8,11 +8,11 @@ use quick_xml::events::Event;
 use reqwest::header::{ACCEPT, ACCEPT_ENCODING, CONTENT_TYPE};
 use reqwest::{Client, Response};
 use time::OffsetDateTime;
-use time::format_description::well_known::Rfc3339;
 use zeroize::Zeroizing;
 
 use super::client::keeping_client;
 use super::fetch::{self, Failure};
+use crate::clock;
 use crate::config;
 use crate::error::{Error, Result};
 
@@ -155,8 +155,8 @@ fn assumed(xml: &str) -> Result<Assumed, Failure> {
         found.ok_or_else(|| Failure::bad_document(format!("the answer has no Credentials with {name}")))
     };
     let expiration = of("Expiration")?;
-    let expires_at = OffsetDateTime::parse(&expiration, &Rfc3339)
-        .map_err(|_| Failure::bad_document("the answer's Expiration is no time in ISO 8601"))?;
+    let expires_at = clock::parse(&expiration)
+        .ok_or_else(|| Failure::bad_document("the answer's Expiration is no time in ISO 8601"))?;
     Ok(Assumed {
         access_key_id: of("AccessKeyId")?,
         secret: Zeroizing::new(of("SecretAccessKey")?),
@@ -258,6 +258,7 @@ mod tests {
             "<a>",
             &ANSWER.replace("Credentials", "Elsewhere"),
             &ANSWER.replace("2026-11-24T12", "tomorrow"),
+            &ANSWER.replace("2026-11-24T12:00:00.5Z", "9999-12-31T23:59:59-23:59"),
             &ANSWER.replace("<?xml version=\"1.0\"?>", "<!DOCTYPE a [<!ENTITY b \"c\">]>"),
             &ANSWER.replace("&amp;", "&b;"),
         ] {
