@@ -120,7 +120,7 @@ async fn answer(
         let (found, output) = if let Some((form, found)) = anyones(parts, &body) {
             *operation = Some(found);
             let visitor = Visitor { address };
-            (found, public(Call { app, form, operation: found }, visitor, sts::assume_role).await?)
+            (found, open(Call { app, form, operation: found }, visitor, sts::assume_role).await?)
         } else {
             let verified = admit(app, parts, &body).await.map_err(fault::of)?;
             let form = Form::parse(&body).map_err(|why| fault::malformed(&why))?;
@@ -206,10 +206,10 @@ async fn dispatch(call: Call<'_>, verified: Verified) -> Result<Value, Fault> {
         "ListAttachedRolePolicies" => signed(call, verified, roles::list_attached_policies).await,
         "ListInstanceProfilesForRole" => signed(call, verified, roles::list_instance_profiles).await,
 
-        "GetCallerIdentity" => anyone_signed(call, verified, sts::caller_identity).await,
+        "GetCallerIdentity" => open(call, verified, sts::caller_identity).await,
         "AssumeRoleWithWebIdentity" => {
             let visitor = Visitor { address: verified.address() };
-            public(call, visitor, sts::assume_role).await
+            open(call, visitor, sts::assume_role).await
         }
         // No other name gets here: `shapes` knows those above.
         other => Err(fault::unknown_action(Some(other), None)),
@@ -232,34 +232,15 @@ where
     finish(function(call.app, caller, call.constrained(input)?).await)
 }
 
-/// Runs an operation for whoever's signature holds, whatever policies say.
-async fn anyone_signed<'a, I, O, F>(
-    call: Call<'a>,
-    verified: Verified,
-    function: impl FnOnce(&'a App, Verified, I) -> F,
-) -> Result<Value, Fault>
+/// Runs an operation that no policy is asked about: for whoever's signature holds, or for anyone.
+async fn open<'a, W, I, O, F>(call: Call<'a>, who: W, function: impl FnOnce(&'a App, W, I) -> F) -> Result<Value, Fault>
 where
     I: DeserializeOwned,
     O: Serialize,
     F: Future<Output = Result<O>>,
 {
     let input = call.structure()?;
-    finish(function(call.app, verified, call.constrained(input)?).await)
-}
-
-/// Runs an operation for anyone.
-async fn public<'a, I, O, F>(
-    call: Call<'a>,
-    visitor: Visitor,
-    function: impl FnOnce(&'a App, Visitor, I) -> F,
-) -> Result<Value, Fault>
-where
-    I: DeserializeOwned,
-    O: Serialize,
-    F: Future<Output = Result<O>>,
-{
-    let input = call.structure()?;
-    finish(function(call.app, visitor, call.constrained(input)?).await)
+    finish(function(call.app, who, call.constrained(input)?).await)
 }
 
 impl Call<'_> {
