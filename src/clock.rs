@@ -4,7 +4,8 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
 use std::time::Duration;
 
-use time::OffsetDateTime;
+use time::format_description::well_known::Rfc3339;
+use time::{OffsetDateTime, UtcOffset};
 
 /// The two clocks the broker reads. Only this type may ask the operating system for the time (`clippy.toml`).
 #[derive(Clone, Debug)]
@@ -52,6 +53,13 @@ impl Clock {
             }
         }
     }
+}
+
+/// The time in a text of RFC 3339, in UTC. Nothing for one that UTC has no year for: a zone can push the last hours of the
+/// year 9999 over the end of the calendar, and who then asks for the time in UTC panics.
+#[must_use]
+pub fn parse(text: &str) -> Option<OffsetDateTime> {
+    OffsetDateTime::parse(text, &Rfc3339).ok()?.checked_to_offset(UtcOffset::UTC)
 }
 
 impl FixedClock {

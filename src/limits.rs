@@ -70,7 +70,7 @@ impl Limits {
         self.address.admit(&address)
     }
 
-    /// A signed request, once its signature holds.
+    /// A request that an access key has signed, once its signature holds.
     ///
     /// # Errors
     /// [`Error::RateExceeded`]

@@ -120,7 +120,7 @@ async fn answer(
         let (found, output) = if let Some((form, found)) = anyones(parts, &body) {
             *operation = Some(found);
             let visitor = Visitor { address };
-            (found, for_anyone(Call { app, form, operation: found }, visitor, sts::assume_role).await?)
+            (found, open(Call { app, form, operation: found }, visitor, sts::assume_role).await?)
         } else {
             let verified = admit(app, parts, &body).await.map_err(fault::of)?;
             let form = Form::parse(&body).map_err(|why| fault::malformed(&why))?;
@@ -206,10 +206,10 @@ async fn dispatch(call: Call<'_>, verified: Verified) -> Result<Value, Fault> {
         "ListAttachedRolePolicies" => signed(call, verified, roles::list_attached_policies).await,
         "ListInstanceProfilesForRole" => signed(call, verified, roles::list_instance_profiles).await,
 
-        "GetCallerIdentity" => for_anyone(call, verified, sts::caller_identity).await,
+        "GetCallerIdentity" => open(call, verified, sts::caller_identity).await,
         "AssumeRoleWithWebIdentity" => {
             let visitor = Visitor { address: verified.address() };
-            for_anyone(call, visitor, sts::assume_role).await
+            open(call, visitor, sts::assume_role).await
         }
         // No other name gets here: `shapes` knows those above.
         other => Err(fault::unknown_action(Some(other), None)),
@@ -232,12 +232,8 @@ where
     finish(function(call.app, caller, call.constrained(input)?).await)
 }
 
-/// Runs an operation for whoever asks, whatever policies say: anyone, or anyone whose signature holds.
-async fn for_anyone<'a, W, I, O, F>(
-    call: Call<'a>,
-    who: W,
-    function: impl FnOnce(&'a App, W, I) -> F,
-) -> Result<Value, Fault>
+/// Runs an operation that no policy is asked about: for whoever's signature holds, or for anyone.
+async fn open<'a, W, I, O, F>(call: Call<'a>, who: W, function: impl FnOnce(&'a App, W, I) -> F) -> Result<Value, Fault>
 where
     I: DeserializeOwned,
     O: Serialize,

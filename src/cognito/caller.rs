@@ -264,9 +264,9 @@ pub async fn authenticate(app: &App, parts: &Parts, body: &[u8], rules: &Rules<'
             _ => verify_with_stored_key(app, &presented, &id, body).await?,
         };
         app.note_use(&id);
+        app.limits.admit_account(&key.key.account_id)?;
         (key.key.account_id.clone(), Principal::Key(key))
     };
-    app.limits.admit_account(&account_id)?;
     let ClientAddress(address) = parts.extensions.get().copied().unwrap_or_default();
     let Secure(secure) = parts.extensions.get().copied().unwrap_or_default();
     let user_agent = match &principal {
@@ -278,7 +278,8 @@ pub async fn authenticate(app: &App, parts: &Parts, body: &[u8], rules: &Rules<'
     Ok(Verified { account_id, region, service, principal, address, secure, user_agent })
 }
 
-/// The session of temporary credentials of ours. Those of anyone else are as an access key that does not exist.
+/// The session of temporary credentials of ours. It does not count against its tenant's rate: guests have sessions, too, and
+/// could shut the tenant's own keys out. Those of anyone else are as an access key that does not exist.
 async fn verify_session(
     app: &App,
     presented: &Timely<'_>,

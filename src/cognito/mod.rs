@@ -144,7 +144,10 @@ where
     origin::check(call.app, &call.parts.headers)?;
     let rules = Rules { services: &[Service::COGNITO_IDENTITY], regions: call.app.regions.as_deref() };
     let verified = call.in_time(Duration::ZERO, caller::authenticate(call.app, call.parts, call.body, &rules)).await?;
-    call.app.limits.admit_operation(&verified.account_id, call.operation)?;
+    // Sessions are not counted: they are denied in any case, and guests have them, too.
+    if !verified.is_session() {
+        call.app.limits.admit_operation(&verified.account_id, call.operation)?;
+    }
     let (shape, body) = read(call)?;
     let authorized = authorize::caller(call.app, verified, call.operation, &body);
     let caller = call.in_time(Duration::ZERO, authorized).await?;

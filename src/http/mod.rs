@@ -95,7 +95,8 @@ fn came_by_tls(peer: IpAddr, headers: &HeaderMap, trusted: &[String]) -> bool {
     matches!((said.next(), said.next()), (Some(scheme), None) if scheme == "https") && is_trusted(peer, trusted)
 }
 
-/// The last address of `X-Forwarded-For` that no trusted proxy has, if a trusted proxy sent it.
+/// The last address of `X-Forwarded-For` that no trusted proxy has, if a trusted proxy sent it. Where that is no address it
+/// is nobody's: policies and rates must not take whoever it was for the proxy, which may be one of a network that they admit.
 fn client_address(peer: IpAddr, headers: &HeaderMap, trusted: &[String]) -> IpAddr {
     let mut client = peer;
     let forwarded = headers.get_all("x-forwarded-for").iter().filter_map(|value| value.to_str().ok());
@@ -104,12 +105,16 @@ fn client_address(peer: IpAddr, headers: &HeaderMap, trusted: &[String]) -> IpAd
         if !is_trusted(client, trusted) {
             break;
         }
-        match hop.parse() {
-            Ok(address) => client = address,
-            Err(_) => break,
-        }
+        let Some(address) = forwarded_address(hop) else { return ClientAddress::default().0 };
+        client = address;
     }
     client
+}
+
+/// An address, with or without the port that some proxies write behind it.
+fn forwarded_address(hop: &str) -> Option<IpAddr> {
+    let with_port = || hop.parse().map(|peer: SocketAddr| peer.ip());
+    hop.parse().or_else(|_| with_port()).ok()
 }
 
 /// A panic ends its own request, not the process.
@@ -135,6 +140,21 @@ mod tests {
         assert_eq!(from("::1", &trusted), "203.0.113.7");
         assert_eq!(from("::ffff:10.0.0.1", &trusted), "203.0.113.7");
         assert_eq!(from("10.0.0.1", &[]), "10.0.0.1");
+    }
+
+    #[test]
+    fn a_forwarded_address_may_have_a_port_and_what_is_none_is_not_the_proxys() {
+        let trusted = ["10.0.0.0/8".to_owned()];
+        let said = |hops: &'static str| {
+            let headers =
+                HeaderMap::from_iter([(HeaderName::from_static("x-forwarded-for"), HeaderValue::from_static(hops))]);
+            client_address([10, 0, 0, 1].into(), &headers, &trusted).to_string()
+        };
+        assert_eq!(said("6.6.6.6, 203.0.113.7:50123"), "203.0.113.7");
+        assert_eq!(said("[2001:db8::7]:50123, 10.0.0.2:443"), "2001:db8::7");
+        for none in ["unknown", "203.0.113.7, _hidden", "203.0.113.7:", "[2001:db8::7]", ""] {
+            assert_eq!(said(none), "0.0.0.0", "{none}");
+        }
     }
 
     #[test]

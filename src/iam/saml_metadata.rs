@@ -6,8 +6,8 @@ use base64::engine::general_purpose::STANDARD;
 use rsa::pkcs8::DecodePublicKey as _;
 use rsa::traits::PublicKeyParts as _;
 use time::OffsetDateTime;
-use time::format_description::well_known::Rfc3339;
 
+use crate::clock;
 use crate::xml::{self, Element};
 
 /// The namespace of metadata.
@@ -60,9 +60,8 @@ impl SamlMetadata {
             return Err(format!("IDPSSODescriptor does not support {PROTOCOL}."));
         }
         let ends = [root, entity, descriptor].into_iter().filter_map(|element| element.attribute("validUntil"));
-        let ends = ends.map(|text| OffsetDateTime::parse(text, &Rfc3339)).collect::<Result<Vec<_>, _>>();
-        let valid_until =
-            ends.map_err(|_| "A validUntil is not a time such as 2030-01-02T03:04:05Z.")?.into_iter().min();
+        let ends = ends.map(clock::parse).collect::<Option<Vec<_>>>();
+        let valid_until = ends.ok_or("A validUntil is not a time such as 2030-01-02T03:04:05Z.")?.into_iter().min();
         Ok(Self { entity_id: entity_id.to_owned(), certificates: certificates(descriptor)?, valid_until })
     }
 }

@@ -30,7 +30,11 @@ pub struct Grant<'a> {
     methods: Vec<String>,
     tags: Option<&'a PrincipalTags>,
     lifetime: Duration,
+    token_use: Option<&'static str>,
 }
+
+/// The `token_use` of what goes to an STS.
+const FOR_STS: &str = "sts";
 
 /// By whom a user is vouched for: the logins of the call, in `amr`'s order.
 #[derive(Clone, Copy, Debug, Default)]
@@ -61,10 +65,12 @@ impl<'a> Grant<'a> {
     ) -> Self {
         let extra_audiences = if vouched.is_by_nobody() { &[] } else { pool.audiences.as_slice() };
         let grant = Self::for_sts(pool, identity, methods(pool, vouched), tags, lifetime);
-        Self { extra_audiences, ..grant }
+        Self { extra_audiences, token_use: None, ..grant }
     }
 
-    /// The grant for a token that goes to an STS, and to nobody else: for the pool's own audience alone.
+    /// The grant for a token that goes to an STS, and to nobody else: for the pool's own audience alone. It says so, since
+    /// its `amr` can be that of a developer's token: whoever sees what the STS is given could bring it back as the proof of
+    /// that user, be given a fresh one, and never be without.
     #[must_use]
     pub fn for_sts(
         pool: &Pool,
@@ -81,6 +87,7 @@ impl<'a> Grant<'a> {
             methods,
             tags: Some(tags).filter(|tags| !tags.is_empty()),
             lifetime,
+            token_use: Some(FOR_STS),
         }
     }
 }
@@ -124,6 +131,8 @@ struct Claims<'a> {
     pool_arn: &'a str,
     exp: i64,
     iat: i64,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    token_use: Option<&'static str>,
 }
 
 /// `aud` (RFC 7519 section 4.1.3): the pool's id alone, as AWS has it, or a list in which it is the first.
@@ -208,6 +217,7 @@ fn unsigned(ring: &KeyRing, signer: &Signer<'_>, token_type: TokenType, grant: &
         pool_arn: &grant.pool_arn,
         exp,
         iat,
+        token_use: grant.token_use,
     };
     let header = Header { kid: &signer.kid, typ, alg: signer.alg.as_str() };
     let mut token = String::with_capacity(1_024);

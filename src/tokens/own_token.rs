@@ -18,7 +18,8 @@ pub struct OwnToken {
     /// Whom it speaks of.
     pub subject: WebIdentity,
     /// Whom a developer's backend vouched for, if one asked for it. Nobody in a token that the identity's own client got
-    /// (`GetOpenIdToken`): that one is for others to read, and whoever reads it must not become its user.
+    /// (`GetOpenIdToken`), and nobody in one that an STS was given: those are for others to read, and whoever reads them must
+    /// not become their user.
     pub developer: Option<Developer>,
 }
 
@@ -41,6 +42,7 @@ struct Claims {
     pool_arn: String,
     #[serde(rename = "https://aws.amazon.com/tags", default)]
     tags: Tags,
+    token_use: Option<String>,
 }
 
 #[derive(Default, Deserialize)]
@@ -92,7 +94,7 @@ pub fn verify(ring: &KeyRing, token: &str) -> Result<OwnToken> {
     }
     let pool = claims.aud.pool().ok_or_else(foreign)?;
     let developer = match claims.amr.as_slice() {
-        [kind, provider, user, ..] if kind == "authenticated" => user
+        [kind, provider, user, ..] if kind == "authenticated" && claims.token_use.is_none() => user
             .strip_prefix(&format!("{provider}:{pool}:"))
             .map(|user| Developer { provider: provider.clone(), user: user.to_owned() }),
         _ => None,

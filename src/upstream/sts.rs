@@ -8,11 +8,11 @@ use quick_xml::events::Event;
 use reqwest::header::{ACCEPT, ACCEPT_ENCODING, CONTENT_TYPE};
 use reqwest::{Client, Response};
 use time::OffsetDateTime;
-use time::format_description::well_known::Rfc3339;
 use zeroize::Zeroizing;
 
 use super::client::keeping_client;
 use super::fetch::{self, Failure};
+use crate::clock;
 use crate::config;
 use crate::error::{Error, Result};
 
@@ -155,8 +155,8 @@ fn assumed(xml: &str) -> Result<Assumed, Failure> {
         found.ok_or_else(|| Failure::bad_document(format!("the answer has no Credentials with {name}")))
     };
     let expiration = of("Expiration")?;
-    let expires_at = OffsetDateTime::parse(&expiration, &Rfc3339)
-        .map_err(|_| Failure::bad_document("the answer's Expiration is no time in ISO 8601"))?;
+    let expires_at = clock::parse(&expiration)
+        .ok_or_else(|| Failure::bad_document("the answer's Expiration is no time in ISO 8601"))?;
     Ok(Assumed {
         access_key_id: of("AccessKeyId")?,
         secret: Zeroizing::new(of("SecretAccessKey")?),
@@ -170,8 +170,9 @@ fn assumed(xml: &str) -> Result<Assumed, Failure> {
 /// # Errors
 /// If it is none in STS's form, or says that the STS could not do its work: another time it might.
 fn refused(status: u16, xml: &str, token: &str) -> Result<Refused, Failure> {
-    // A token has no place in a log, not even when the STS repeats it.
-    let shown = |text: String| if text.contains(token) { String::new() } else { text.chars().take(MAX_TEXT).collect() };
+    // A token has no place in a log, not even when the STS repeats it, or a part of it.
+    let repeats = |text: &str| token.split('.').any(|part| text.contains(part));
+    let shown = |text: String| if repeats(&text) { String::new() } else { text.chars().take(MAX_TEXT).collect() };
     let code = text_at(xml, &["Error", "Code"]).map(shown).filter(|code| !code.is_empty());
     let in_passing = |code: &str| {
         matches!(status, 408 | 429)
@@ -258,6 +259,7 @@ mod tests {
             "<a>",
             &ANSWER.replace("Credentials", "Elsewhere"),
             &ANSWER.replace("2026-11-24T12", "tomorrow"),
+            &ANSWER.replace("2026-11-24T12:00:00.5Z", "9999-12-31T23:59:59-23:59"),
             &ANSWER.replace("<?xml version=\"1.0\"?>", "<!DOCTYPE a [<!ENTITY b \"c\">]>"),
             &ANSWER.replace("&amp;", "&b;"),
         ] {
@@ -293,6 +295,10 @@ mod tests {
         }
         let repeated = refused(403, &error("AccessDenied", "bad token"), "token");
         assert_eq!(repeated.unwrap(), by_role("AccessDenied", ""));
+        for part in ["head", "head.cla…", "claims of ann", "sign"] {
+            let repeated = refused(403, &error("AccessDenied", part), "head.claims of ann.sign");
+            assert_eq!(repeated.unwrap(), by_role("AccessDenied", ""), "{part}");
+        }
         assert!(!refused(403, &error("a token", "bad token"), "token").unwrap_err().reason.contains("token"));
         let page = refused(403, "<html>Forbidden</html>", "token").unwrap_err();
         assert_eq!((page.result, page.reason.as_str()), ("bad_status", "the answer has HTTP status 403"));

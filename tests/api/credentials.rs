@@ -169,6 +169,20 @@ async fn the_sts_is_not_given_a_token_for_the_pools_other_audiences() {
 }
 
 #[tokio::test]
+async fn what_the_sts_was_given_is_no_proof_of_the_user_here() {
+    let (at, sts) = with_sts().await;
+    let bob = at.developer.token(&at.pool, "bob").await;
+    let (bob, token) = (bob.member("IdentityId"), bob.member("Token"));
+    at.credentials_by(&bob, &token).await.ok();
+    let given = sts.last();
+    assert_eq!(claims(&at.broker, &at.pool, &given).await["token_use"], "sts");
+    at.credentials_by(&bob, &given.form["WebIdentityToken"]).await.refused("NotAuthorizedException", NO_MATCH);
+    // The STS has not been given a fresh one for it.
+    assert_eq!(sts.asked().len(), 1);
+    at.credentials_by(&bob, &token).await.ok();
+}
+
+#[tokio::test]
 async fn the_identity_that_is_answered_is_the_one_in_the_token() {
     let (at, sts) = with_sts().await;
     // A new login makes the guest a user, of the same id.

@@ -75,6 +75,25 @@ fn of_everything(arn: &str) -> Vec<(&str, &str)> {
 }
 
 #[tokio::test]
+async fn sessions_do_not_use_up_the_rates_of_their_tenant() {
+    let broker = broker_with(|config| {
+        config.credentials.builtin = true;
+        config.limits.signed_requests_per_second_per_account = 10;
+        config.limits.requests_per_second = [("ListIdentityPools".to_owned(), 1)].into();
+    })
+    .await;
+    let session = session(&broker).await;
+    let list = json!({ "MaxResults": 1 });
+    for _ in 0..40 {
+        assert_eq!(session.call("ListIdentityPools", list.clone()).await.exception(), "AccessDeniedException");
+    }
+    // Whose account it is.
+    let developer = broker.developer(1);
+    developer.call("ListIdentityPools", list.clone()).await.ok();
+    assert_eq!(developer.call("ListIdentityPools", list).await.exception(), "TooManyRequestsException");
+}
+
+#[tokio::test]
 async fn a_session_can_do_nothing_but_say_who_it_is() {
     let at = federation_with(|config| config.credentials.builtin = true).await;
     let home = Home::of(&at, 1).await;

@@ -2,11 +2,11 @@
 //! (<https://docs.oasis-open.org/security/saml/v2.0/saml-profiles-2.0-os.pdf> section 4.1.4.3).
 
 use serde_json::{Map, Value};
-use time::format_description::well_known::Rfc3339;
 use time::{Duration, OffsetDateTime};
 
 use super::signature::Signed;
 use super::{ASSERTION, PROTOCOL};
+use crate::clock;
 use crate::error::InvalidLogin;
 use crate::xml::{self, Element};
 
@@ -229,5 +229,5 @@ fn claims(assertion: Element<'_, '_>, name: &str, expected: &Expected<'_>) -> Ma
 
 fn time(element: Element<'_, '_>, attribute: &str) -> Result<Option<OffsetDateTime>, InvalidLogin> {
     let Some(text) = element.attribute(attribute) else { return Ok(None) };
-    OffsetDateTime::parse(text, &Rfc3339).map(Some).map_err(|_| TIME)
+    clock::parse(text).map(Some).ok_or(TIME)
 }

@@ -40,6 +40,11 @@ const DIGESTS: [(&str, &digest::Algorithm); 3] = [
     ("http://www.w3.org/2001/04/xmlenc#sha512", &SHA512),
 ];
 
+/// The most prefixes in a list of them; providers name `xs` and a few more. Each is looked for at every element, so that a
+/// long list and a document of many elements would keep the canonicalization busy for seconds, before any signature is
+/// known to hold.
+const MAX_PREFIXES: usize = 16;
+
 const FORM: InvalidLogin =
     InvalidLogin::Saml("A signature in the SAML response is not of the form that SAML asks for.");
 const REFERENCE: InvalidLogin =
@@ -177,8 +182,9 @@ fn prefixes(element: Element<'_, '_>) -> Result<Vec<String>, InvalidLogin> {
     match members(element)?.as_slice() {
         [] => Ok(Vec::new()),
         [list] if list.is(EXCLUSIVE[0], "InclusiveNamespaces") && members(*list)?.is_empty() => {
-            let prefixes = list.attribute("PrefixList").unwrap_or_default();
-            Ok(prefixes.split_ascii_whitespace().map(str::to_owned).collect())
+            let prefixes = list.attribute("PrefixList").unwrap_or_default().split_ascii_whitespace();
+            let prefixes: Vec<String> = prefixes.take(MAX_PREFIXES + 1).map(str::to_owned).collect();
+            if prefixes.len() > MAX_PREFIXES { Err(FORM) } else { Ok(prefixes) }
         }
         _ => Err(FORM),
     }

@@ -58,6 +58,7 @@ fn metadata_that_cannot_be_used_is_refused_with_the_reason() {
         (with("IDPSSODescriptor", "SPSSODescriptor"), "not of a service provider"),
         (with(PROTOCOL, "urn:oasis:names:tc:SAML:1.1:protocol"), "does not support"),
         (idp.metadata_with(" validUntil=\"soon\"", &key), "A validUntil is not a time"),
+        (idp.metadata_with(" validUntil=\"9999-12-31T23:59:59-23:59\"", &key), "A validUntil is not a time"),
         (idp.metadata_with("", ""), "needs a KeyDescriptor"),
         (idp.metadata_with("", &key_descriptor(" use=\"encryption\"", &idp.certificate)), "needs a KeyDescriptor"),
         (idp.metadata_with("", &key_descriptor("", b"no certificate")), "Signing certificate 1 is not an X.509"),

@@ -82,6 +82,11 @@ async fn each_rule_of_the_browser_profile_is_kept() {
             with(idp, &conditions, "NotOnOrAfter=\"2126-01-01T00:00:00\""),
             "A time in the SAML assertion",
         ),
+        (
+            "a time beyond the calendar",
+            with(idp, &end, "NotOnOrAfter=\"9999-12-31T23:59:59-23:59\" Recipient"),
+            "A time in the SAML assertion",
+        ),
         ("a time that is none", with(idp, &conditions, "NotOnOrAfter=\"never\""), "A time in the SAML assertion"),
         (
             "another issuer",
@@ -175,7 +180,7 @@ async fn each_rule_of_the_browser_profile_is_kept() {
             "Not a SAML response",
         ),
     ];
-    assert_eq!(cases.len(), 53);
+    assert_eq!(cases.len(), 54);
     let cases: Vec<_> =
         cases.into_iter().map(|(name, document, expected)| (name.to_owned(), document, Some(expected))).collect();
     stage.refuses(&cases).await;

@@ -321,6 +321,30 @@ async fn algorithms_and_transforms_are_those_of_a_short_list() {
 }
 
 #[tokio::test]
+async fn a_list_of_prefixes_is_not_so_long_that_it_keeps_the_verifier_busy() {
+    let stage = Stage::new();
+    let listed = |count: usize| {
+        let prefixes: String = (0..count).map(|number| format!("p{number} ")).collect();
+        // In canonical form: it is a part of what is signed.
+        let list = format!(
+            "<x:InclusiveNamespaces xmlns:x=\"{EXCLUSIVE}\" PrefixList=\"{prefixes}\"></x:InclusiveNamespaces>"
+        );
+        let exclusive = transform(EXCLUSIVE).replace("></", &format!(">{list}</"));
+        signed(&stage.idp, &How { transforms: Some(transform(ENVELOPED) + &exclusive), ..How::default() })
+    };
+    // What is listed and declared nowhere changes nothing of the element.
+    assert_eq!(stage.outcome(&listed(16)).await, format!("accepted {USER}"));
+    assert!(stage.outcome(&listed(17)).await.contains(FORM));
+    // A response of the greatest length, which nobody has signed.
+    let declared: String = (0..290).map(|number| format!(" xmlns:p{number}=\"u\"")).collect();
+    let many = listed(290).replacen("<samlp:Response ", &format!("<samlp:Response{declared} "), 1);
+    let many = many.replace("</saml:Assertion>", &format!("{}</saml:Assertion>", "<d/>".repeat(5_000)));
+    let began = std::time::Instant::now();
+    assert!(stage.outcome(&many).await.contains(FORM));
+    assert!(began.elapsed() < std::time::Duration::from_secs(2), "{:?}", began.elapsed());
+}
+
+#[tokio::test]
 async fn a_signature_refers_to_the_element_that_holds_it_and_to_nothing_else() {
     let stage = Stage::new();
     stage.refuses(&references(&stage.idp)).await;
