@@ -147,9 +147,10 @@ pub enum Error {
     /// The tenant has a role of this name already.
     #[error("role {0} exists already")]
     RoleExists(String),
-    /// The role's trust policy does not admit the bearer of a token, or there is no such role.
-    #[error("the web identity may not take on the role")]
-    RoleNotAssumable,
+    /// The role's trust policy does not admit the bearer of a token, or there is no such role; the reason is for the log
+    /// alone.
+    #[error("the web identity may not take on the role: {0}")]
+    RoleNotAssumable(String),
     /// A session of a role for longer than the role's sessions may last.
     #[error("the session would last longer than the role allows")]
     SessionTooLong,

@@ -459,7 +459,7 @@ fn the_seed_of_the_guide_to_continuous_integration_gives_credentials_to_guests_a
         dev.args(["--seed", "seed.toml"]).env(secret.0, secret.1);
     });
     let script = blocks_in(rest);
-    let last = "aws cognito-identity get-credentials-for-identity --no-sign-request --identity-id $USER";
+    let last = "aws cognito-identity get-credentials-for-identity --no-sign-request --identity-id $ALICE";
     assert!(script.contains(last), "{script}");
     let checked = script
         .replacen("AWS_ACCESS_KEY_ID=$KEY", "PRINTED=$(AWS_ACCESS_KEY_ID=$KEY", 1)

@@ -34,7 +34,7 @@ pub fn of(error: Error) -> Fault {
         }
         Error::MalformedPolicy(why) => Fault::new("MalformedPolicyDocument", why),
         Error::NotAllowed(why) => with(StatusCode::FORBIDDEN, "AccessDenied", why.to_string()),
-        Error::RoleNotAssumable => with(
+        Error::RoleNotAssumable(_) => with(
             StatusCode::FORBIDDEN,
             "AccessDenied",
             "Not authorized to perform sts:AssumeRoleWithWebIdentity".into(),

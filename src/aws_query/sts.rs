@@ -79,7 +79,13 @@ pub async fn assume_role(app: &App, visitor: Visitor, input: AssumeInput) -> Res
     }
     let (account, region) = (&own.subject.account_id, &own.subject.pool.region);
     let role = retry!(app.db, |conn| { Role::of_arn(conn, account, region, &input.role_arn).await })?;
-    let role = role.ok_or(Error::RoleNotAssumable)?;
+    let told = |error: &Error| {
+        if let Error::RoleNotAssumable(why) = error {
+            tracing::info!(role = input.role_arn, pool = %own.subject.pool, why, "a token is not admitted to a role");
+        }
+    };
+    let no_such_role = || Error::RoleNotAssumable("the pool's account has no such role".to_owned());
+    let role = role.ok_or_else(no_such_role).inspect_err(told)?;
     let seconds = input.duration_seconds.unwrap_or(DEFAULT_DURATION.min(role.max_session_duration.into()));
     let now = app.ring.now().unwrap_or_else(|| app.clock.wall());
     let expires_at = now + time::Duration::seconds(seconds);
@@ -89,7 +95,7 @@ pub async fn assume_role(app: &App, visitor: Visitor, input: AssumeInput) -> Res
         address: visitor.address,
         now,
     };
-    let session = own.subject.assume(&role, at, expires_at)?;
+    let session = own.subject.assume(&role, at, expires_at).inspect_err(told)?;
     // Only to whom the role trusts is it told how long its sessions may last.
     if seconds > i64::from(role.max_session_duration) {
         return Err(Error::SessionTooLong);

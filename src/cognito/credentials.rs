@@ -100,7 +100,12 @@ pub async fn get(app: &App, visitor: Visitor, input: Input) -> Result<Output> {
         }
         _ => asked.id.clone(),
     };
-    let role = choose_role(&asked.pool, proven.as_ref(), input.custom_role_arn.as_deref())?;
+    let role = choose_role(&asked.pool, proven.as_ref(), input.custom_role_arn.as_deref()).inspect_err(|error| {
+        if matches!(error, Error::NoUsableRole) {
+            let kind = if proven.is_some() { "authenticated" } else { "unauthenticated" };
+            tracing::warn!(kind, pool = %asked.pool.id, "a pool has no role of this kind: SetIdentityPoolRoles gives it one");
+        }
+    })?;
     let credentials = credentials(app, visitor, &asked.pool, &identity, proven, &role).await?;
     Ok(Output { credentials, identity_id: identity.to_string() })
 }
@@ -180,6 +185,7 @@ async fn credentials(
         };
         ("builtin", assume_here(app, visitor, &subject, role).await?)
     } else {
+        tracing::warn!("no credentials are given: neither credentials.sts_endpoint nor credentials.builtin is set");
         return Err(Error::NoUsableRole);
     };
     metrics::counter!("symbolon_credentials_issued_total", "backend" => backend).increment(1);
@@ -201,7 +207,7 @@ async fn assume_here(app: &App, visitor: Visitor, subject: &WebIdentity, arn: &s
         Circumstances { issuer: &app.ring.policy().issuer, session_name: SESSION_NAME, address: visitor.address, now };
     match subject.assume(&role, at, expires_at) {
         Ok(session) => Ok(session.credentials(&app.seal, now)?.into()),
-        Err(Error::RoleNotAssumable) => Err(refused("its trust policy does not name this pool, or not this identity")),
+        Err(Error::RoleNotAssumable(why)) => Err(refused(&why)),
         Err(error) => Err(error),
     }
 }

@@ -195,7 +195,7 @@ impl From<Error> for Fault {
             | Error::SamlProviderExists(_)
             | Error::RoleNotFound(_)
             | Error::RoleExists(_)
-            | Error::RoleNotAssumable
+            | Error::RoleNotAssumable(_)
             | Error::SessionTooLong
             | Error::NoCredentials
             | Error::MalformedPolicy(_)

@@ -16,7 +16,8 @@ pub(super) fn check(credentials: &Credentials) -> Vec<String> {
     let mut problems = Vec::new();
     let endpoint = credentials.sts_endpoint.as_str();
     if !endpoint.is_empty() {
-        let mut refuse = |why: &str| problems.push(format!("credentials.sts_endpoint: {endpoint:?} {why}"));
+        let mut refuse =
+            |why: &str| problems.push(format!("credentials.sts_endpoint: {} {why}", upstream::shown(endpoint)));
         match upstream::url(endpoint, &["https", "http"]) {
             Err(why) => refuse(&format!("{why}; it must be a URL such as https://sts.amazonaws.com")),
             Ok(url) if url.scheme() == "http" && !upstream::is_loopback(&url) => {
@@ -87,5 +88,7 @@ mod tests {
             let problems = problems(bad);
             assert!(problems.len() == 1 && problems[0].contains(why), "{bad}: {problems:?}");
         }
+        let secret = problems(r#"sts_endpoint = "https://user:hunter2@sts.example.com""#).remove(0);
+        assert!(secret.contains("https://***@sts.example.com") && !secret.contains("hunter2"), "{secret}");
     }
 }

@@ -98,7 +98,8 @@ pub(super) fn check(upstream: &Upstream) -> Vec<String> {
     for text in &upstream.allow_http_issuers {
         if let Err(why) = url(text, &["http"]) {
             problems.push(format!(
-                "upstream.allow_http_issuers: {text:?} {why}; name the whole issuer, such as http://127.0.0.1:9000/realm"
+                "upstream.allow_http_issuers: {} {why}; name the whole issuer, such as http://127.0.0.1:9000/realm",
+                shown(text)
             ));
         }
     }
@@ -114,7 +115,7 @@ fn templates(upstream: &Upstream, problems: &mut Vec<String>) {
         if template.is_empty() {
             continue;
         }
-        let mut refuse = |why: &str| problems.push(format!("upstream.{name}: {template:?} {why}"));
+        let mut refuse = |why: &str| problems.push(format!("upstream.{name}: {} {why}", shown(template)));
         let filled = PLACEHOLDERS.iter().fold(template.clone(), |text, (name, example)| text.replace(name, example));
         if filled.contains(['{', '}']) {
             refuse("has a placeholder other than {region} and {user_pool_id}");
@@ -136,13 +137,23 @@ fn templates(upstream: &Upstream, problems: &mut Vec<String>) {
 fn social_endpoints(upstream: &Upstream, problems: &mut Vec<String>) {
     for SocialEndpoint { field, url: text, default } in upstream.social_endpoints() {
         match url(text, &["https", "http"]) {
-            Err(why) => problems.push(format!("upstream.{field}: {text:?} {why}; it must be a URL such as {default}")),
+            Err(why) => {
+                problems.push(format!("upstream.{field}: {} {why}; it must be a URL such as {default}", shown(text)));
+            }
             Ok(url) if url.scheme() == "http" && !is_loopback(&url) => problems.push(format!(
-                "upstream.{field}: {text:?} sends tokens over plain http to another machine; it must begin with https://"
+                "upstream.{field}: {} sends tokens over plain http to another machine; it must begin with https://",
+                shown(text)
             )),
             Ok(_) => {}
         }
     }
+}
+
+/// A URL as a text may repeat it: whoever puts a password into one finds it in no log.
+pub(super) fn shown(url: &str) -> String {
+    let Some((before, after)) = url.rsplit_once('@') else { return format!("{url:?}") };
+    let scheme = before.split_once("://").map(|(scheme, _)| format!("{scheme}://")).unwrap_or_default();
+    format!("{:?}", format!("{scheme}***@{after}"))
 }
 
 /// A URL of one of these schemes that names a host, and nobody and nothing else.

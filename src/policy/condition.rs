@@ -15,6 +15,8 @@ use super::{Context, Problem, key};
 /// An operator with one of its keys.
 #[derive(Clone, Debug)]
 pub(super) struct Condition {
+    /// The operator and the key as the document has them, for the log.
+    pub(super) told: String,
     operator: Operator,
     /// In small letters.
     key: String,
@@ -61,11 +63,13 @@ pub(super) fn parse(value: &Value, place: &str, profile: Profile) -> Result<Vec<
         for (key, values) in keys {
             let place = member(&place, key);
             check_key(key, operator.comparison, profile).map_err(|why| Problem::new(&place, why))?;
+            let told = format!("{name} {key}");
             let key = key.to_ascii_lowercase();
             if conditions.iter().skip(before).any(|condition| condition.key == key) {
                 return Err(Problem::new(place, "this key twice, in other letters: put its values in one list"));
             }
-            conditions.push(Condition { operator, key, values: Values::parse(operator.comparison, values, &place)? });
+            let values = Values::parse(operator.comparison, values, &place)?;
+            conditions.push(Condition { told, operator, key, values });
         }
     }
     Ok(conditions)

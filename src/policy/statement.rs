@@ -17,12 +17,26 @@ pub(super) enum Effect {
 /// A statement, and what it is about: the resources of an access key's policy, or the principals of a role's.
 #[derive(Clone, Debug)]
 pub(super) struct Statement<About> {
+    /// Where it stands in its document.
+    pub(super) place: String,
     pub(super) effect: Effect,
     pub(super) about: About,
     actions: Vec<Pattern>,
     /// Whether it is about every action but these.
     all_but: bool,
     pub(super) conditions: Vec<Condition>,
+}
+
+impl<About> Statement<About> {
+    /// Whether it is about an action.
+    pub(super) fn is_of(&self, action: &str) -> bool {
+        self.actions.iter().any(|pattern| pattern.fits(action)) != self.all_but
+    }
+
+    /// The first condition that does not hold.
+    pub(super) fn unmet(&self, context: &Context) -> Option<&Condition> {
+        self.conditions.iter().find(|condition| !condition.holds(context))
+    }
 }
 
 /// Every statement of a document, with the part that differs read by `about`.
@@ -56,7 +70,7 @@ pub(super) fn parse_all<About>(
             Some(condition) => condition::parse(condition, &member(&place, "Condition"), profile)?,
             None => Vec::new(),
         };
-        statements.push(Statement { effect, about, actions, all_but, conditions });
+        statements.push(Statement { place, effect, about, actions, all_but, conditions });
     }
     Ok(statements)
 }
@@ -118,9 +132,7 @@ pub(super) fn decide<About>(
 ) -> Decision {
     let mut decision = Decision::NotAllowed;
     for statement in statements {
-        let speaks = statement.actions.iter().any(|pattern| pattern.fits(action)) != statement.all_but
-            && concerns(statement)
-            && statement.conditions.iter().all(|condition| condition.holds(context));
+        let speaks = statement.is_of(action) && concerns(statement) && statement.unmet(context).is_none();
         match statement.effect {
             Effect::Deny if speaks => return Decision::ExplicitDeny,
             Effect::Allow if speaks => decision = Decision::Allowed,

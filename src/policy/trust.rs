@@ -22,6 +22,12 @@ struct Principals {
     federated: Vec<String>,
 }
 
+impl Principals {
+    fn names(&self, federated: &[&str]) -> bool {
+        self.federated.iter().any(|name| federated.contains(&name.as_str()))
+    }
+}
+
 impl TrustPolicy {
     /// The trust policy in a JSON document.
     ///
@@ -41,12 +47,50 @@ impl TrustPolicy {
     #[must_use]
     pub fn decide(&self, action: &str, federated: &[&str], context: &Context, audience_keys: &[&str]) -> Decision {
         statement::decide(&self.statements, action, context, |statement| {
-            let named = statement.about.federated.iter().any(|name| federated.contains(&name.as_str()));
+            let named = statement.about.names(federated);
             match statement.effect {
                 Effect::Allow => named && statement.conditions.iter().any(|condition| condition.pins(audience_keys)),
                 Effect::Deny => named || statement.about.everyone,
             }
         })
+    }
+
+    /// Why [`decide`](Self::decide) does not allow it, for the log of who can mend the document.
+    #[must_use]
+    pub fn objection(&self, action: &str, federated: &[&str], context: &Context, audience_keys: &[&str]) -> String {
+        let of_action = || self.statements.iter().filter(|statement| statement.is_of(action));
+        let denies = |statement: &&Statement<Principals>| {
+            let about = &statement.about;
+            statement.effect == Effect::Deny
+                && (about.everyone || about.names(federated))
+                && statement.unmet(context).is_none()
+        };
+        if let Some(denying) = of_action().find(denies) {
+            return format!("{} denies {action}", denying.place);
+        }
+        let mut allowing: Vec<_> = of_action().filter(|statement| statement.effect == Effect::Allow).collect();
+        if allowing.is_empty() {
+            return format!("no statement allows {action}");
+        }
+        allowing.retain(|statement| statement.about.names(federated));
+        if allowing.is_empty() {
+            return format!(
+                "no statement that allows {action} names its provider under Federated: {}",
+                federated.join(" or ")
+            );
+        }
+        allowing.retain(|statement| statement.conditions.iter().any(|condition| condition.pins(audience_keys)));
+        if allowing.is_empty() {
+            return format!(
+                "no statement that allows {action} names the pool: StringEquals, or StringLike without wildcards, of {}",
+                audience_keys.join(" or ")
+            );
+        }
+        let unmet = allowing.iter().filter_map(|statement| {
+            let condition = statement.unmet(context)?;
+            Some(format!("{}.Condition: {} does not hold", statement.place, condition.told))
+        });
+        unmet.collect::<Vec<_>>().join("; ")
     }
 
     /// The document as it was given.

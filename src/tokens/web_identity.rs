@@ -56,7 +56,7 @@ impl WebIdentity {
     pub fn assume(&self, role: &Role, at: Circumstances<'_>, expires_at: OffsetDateTime) -> Result<Session> {
         let policy = TrustPolicy::parse(&role.trust_policy).map_err(|problem| {
             tracing::error!(role = role.name, %problem, "a stored trust policy cannot be read; it admits nobody");
-            Error::RoleNotAssumable
+            Error::RoleNotAssumable(format!("its trust policy cannot be read: {problem}"))
         })?;
         let host = at.issuer.split_once("://").map_or(at.issuer, |(_, rest)| rest);
         let partition = self.pool.region.partition();
@@ -65,14 +65,16 @@ impl WebIdentity {
         let audience_keys: Vec<String> = names.iter().map(|name| format!("{name}:aud").to_ascii_lowercase()).collect();
         let audience_keys: Vec<&str> = audience_keys.iter().map(String::as_str).collect();
         let context = self.context(names, at);
-        let may = |action| {
-            policy.decide(action, &[COGNITO_IDENTITY, &provider], &context, &audience_keys) == Decision::Allowed
-        };
-        if may(ASSUME) && (self.tags.is_empty() || may(TAG_SESSION)) {
-            Ok(Session::new(&self.account_id, (&role.name, &role.role_id), at.session_name, expires_at))
-        } else {
-            Err(Error::RoleNotAssumable)
+        let providers = [COGNITO_IDENTITY, &provider];
+        let wanted = [ASSUME, TAG_SESSION];
+        for action in wanted.into_iter().take(if self.tags.is_empty() { 1 } else { 2 }) {
+            if policy.decide(action, &providers, &context, &audience_keys) != Decision::Allowed {
+                let why = policy.objection(action, &providers, &context, &audience_keys);
+                let of_tags = if action == TAG_SESSION { " (the identity has principal tags)" } else { "" };
+                return Err(Error::RoleNotAssumable(format!("its trust policy: {why}{of_tags}")));
+            }
         }
+        Ok(Session::new(&self.account_id, (&role.name, &role.role_id), at.session_name, expires_at))
     }
 
     /// The condition keys of
@@ -160,7 +162,7 @@ mod tests {
                 assert_eq!(session.arn("aws"), "arn:aws:sts::111122223333:assumed-role/app/CognitoIdentityCredentials");
                 true
             }
-            Err(Error::RoleNotAssumable) => false,
+            Err(Error::RoleNotAssumable(_)) => false,
             Err(other) => panic!("{other}"),
         }
     }

@@ -33,6 +33,9 @@ mon max pg per osd = 1000
 ms bind msgr2 = false
 log file = {scratch}/$name.log
 mon cluster log to file = false
+# Else the monitor ends without a word where the disk is nearly full.
+mon data avail warn = 0
+mon data avail crit = 0
 run dir = {scratch}
 admin socket = {scratch}/$name.asok
 plugin dir = {plugins}
@@ -94,7 +97,8 @@ class Ceph:
         address = f"[v1:127.0.0.1:{mon_port}]"
         installed.run(["monmaptool", "--create", "--clobber", "--fsid", fsid, "--addv", "a", address, monmap], self.env)
         self._run("ceph-mon", "-i", "a", "--mkfs", "--monmap", monmap)
-        self._spawn("ceph-mon", "-i", "a")
+        monitor = self._spawn("ceph-mon", "-i", "a")
+        monitor.wait_for(lambda: installed.listens(mon_port), "to listen")
         self._tell("osd new", uuid=osd)
         self._run("ceph-osd", "-i", "0", "--mkfs", "--osd-uuid", osd)
         # Told by the monitor who it is, they may give it a first command before they know its cluster's id.

@@ -56,6 +56,13 @@ def free_port():
     raise AssertionError("no free port on loopback")
 
 
+def listens(port):
+    """Whether somebody takes connections at this port of loopback."""
+    with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", port), timeout=5):
+        return True
+    return False
+
+
 def status(url, headers=None):
     """The status of the answer to a GET; None if nobody answers."""
     try:

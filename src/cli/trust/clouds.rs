@@ -135,9 +135,15 @@ pub(super) fn entra(facts: &Facts) -> Guide {
     facts.warn_unless_audience(
         &mut guide,
         ENTRA,
-        "Entra accepts this one alone (in national clouds another), and refuses these tokens until they do:",
+        "Entra accepts this one alone (in national clouds another), and refuses these tokens until they do. `aud` is a list \
+         then, and its documentation does not say whether one is taken: try it before you rely on it.",
     );
-    facts.warn_of_list(&mut guide, "Entra");
+    if !facts.pool.audiences.as_slice().is_empty() {
+        guide.warn(
+            "this pool has extra audiences, so `aud` of its users' tokens is a list, the pool's id first. Entra's \
+             documentation speaks of one value, and does not say whether a list is taken: try it before you rely on it.",
+        );
+    }
     guide.json_file(
         "credential.json",
         "one identity that may act as the application; an application can have 20 such credentials",

@@ -191,7 +191,7 @@ impl Facts {
             guide.warn(format!(
                 "this pool has extra audiences, so `aud` of its users' tokens is a list, the pool's id first. {consumer}'s \
                  documentation speaks of one value, and does not say whether a list is taken: try it first, or use a \
-                 pool of its own."
+                 pool without any."
             ));
         }
     }

@@ -98,7 +98,8 @@ pub(super) fn aws(facts: &Facts) -> Guide {
     let partition = facts.pool.id.region.partition();
     let arn = format!("arn:{partition}:iam::REPLACE_AWS_ACCOUNT_ID:oidc-provider/{}", facts.provider());
     guide.command(
-        "Register the issuer. IAM reads its keys by itself, also when they rotate; a thumbprint is not needed where the \
+        "With credentials of that AWS account, in a shell without the variables of Symbolon's env file: \
+         AWS_ENDPOINT_URL_IAM would send these calls to Symbolon, which has such operations, too. Register the issuer. IAM reads its keys by itself, also when they rotate; a thumbprint is not needed where the \
          issuer's TLS certificate is of a well-known authority.",
         format!(
             "aws iam create-open-id-connect-provider --url {} --client-id-list {}",

@@ -189,3 +189,45 @@ fn conditions_of_trust_hold_as_aws_documents_them() {
         );
     }
 }
+
+#[test]
+fn an_objection_names_what_is_to_be_mended() {
+    let condition = json!({"StringEquals": {AUD: POOL}, "ForAnyValue:StringLike": {AMR: "authenticated"}});
+    let statement = |changes: Value| {
+        let mut statement =
+            json!({"Effect": "Allow", "Principal": {"Federated": COGNITO}, "Action": ASSUME, "Condition": condition});
+        statement.as_object_mut().unwrap().extend(changes.as_object().cloned().unwrap());
+        statement
+    };
+    let guests =
+        json!({"Condition": {"StringEquals": {AUD: POOL}, "ForAnyValue:StringLike": {AMR: "unauthenticated"}}});
+    for (changes, expected) in [
+        (json!({"Action": "sts:AssumeRole"}), "no statement allows sts:AssumeRoleWithWebIdentity".to_owned()),
+        (
+            json!({"Principal": "*"}),
+            format!("no statement that allows {ASSUME} names its provider under Federated: {COGNITO} or other"),
+        ),
+        (
+            json!({"Condition": {"StringLike": {AUD: "us-east-1:*"}}}),
+            format!(
+                "no statement that allows {ASSUME} names the pool: StringEquals, or StringLike without wildcards, of {AUD}"
+            ),
+        ),
+        (
+            json!({"Condition": {"StringEquals": {AUD: "other"}}}),
+            format!("Statement[0].Condition: StringEquals {AUD} does not hold"),
+        ),
+        (guests.clone(), format!("Statement[0].Condition: ForAnyValue:StringLike {AMR} does not hold")),
+    ] {
+        let document = json!({"Statement": [statement(changes)]}).to_string();
+        let policy = TrustPolicy::parse(&document).unwrap();
+        let given = context(&[(AUD, POOL), (AMR, "authenticated")]);
+        assert_eq!(policy.decide(ASSUME, &[COGNITO, "other"], &given, &[AUD]), NotAllowed);
+        assert_eq!(policy.objection(ASSUME, &[COGNITO, "other"], &given, &[AUD]), expected);
+    }
+    let deny = json!({"Effect": "Deny", "Principal": "*", "Action": "sts:*"});
+    let document = json!({"Statement": [statement(json!({})), deny]}).to_string();
+    let given = context(&[(AUD, POOL), (AMR, "authenticated")]);
+    let objection = TrustPolicy::parse(&document).unwrap().objection(ASSUME, &[COGNITO], &given, &[AUD]);
+    assert_eq!(objection, format!("Statement[1] denies {ASSUME}"));
+}
