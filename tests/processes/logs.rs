@@ -4,10 +4,14 @@ use std::collections::BTreeSet;
 
 use serde_json::{Value, json};
 use symbolon::clock::Clock;
+use symbolon::iam::SamlProvider;
+use symbolon::ids::AccountId;
+use symbolon::tags::Tags;
 
 use crate::broker::{Broker, Launch, MASTER_KEY};
 use crate::client::{self, Client};
 use crate::database::{ACCOUNT, Database, connect};
+use crate::idp::{self, Idp};
 use crate::issuer::Fault;
 use crate::other_sts::{self, Does, OtherSts};
 use crate::proxy::Proxy;
@@ -224,6 +228,39 @@ async fn credentials_are_counted_by_where_they_come_from_and_are_in_no_log_line(
         let line = said.lines().find(|line| line.contains(part));
         assert!(line.is_none(), "{part} is in the log: {line:?}");
     }
+}
+
+#[tokio::test]
+async fn nothing_of_a_saml_response_is_in_a_log_line_whatever_comes_of_it() {
+    let (database, client) = Database::with_developer().await;
+    let idp = Idp::rsa("https://idp.example.com/saml", 0);
+    let now = Clock::System.wall();
+    let (account, metadata) = (AccountId::parse(ACCOUNT).unwrap(), idp.metadata());
+    let provider = SamlProvider::new("idp".to_owned(), &metadata, Tags::new(), now).unwrap();
+    provider.create(&mut connect(&database.url).await, &account, &metadata, 1).await.unwrap();
+    let broker = Launch::serve(&database.url).env("SYMBOLON__TELEMETRY__LOG_LEVEL", "trace").start().await;
+    let arn = format!("arn:aws:iam::{ACCOUNT}:saml-provider/idp");
+    let settings = json!({ "IdentityPoolName": "saml", "AllowUnauthenticatedIdentities": true,
+                           "SamlProviderARNs": [arn] });
+    let pool = client.call(&broker.url, "CreateIdentityPool", &settings).await.member("IdentityPoolId");
+    let now = now.unix_timestamp();
+    let good = idp.document("ann-s3cret", now);
+    let altered = good.replace("ann-s3cret", "bob-s3cret");
+    let expired = idp.document("eve-s3cret", now - 86_400);
+    let bare = good.replace("Response", "Retort");
+    // The second time it is a replay.
+    for (document, status) in [(&good, 200), (&good, 400), (&altered, 400), (&expired, 400), (&bare, 400)] {
+        let body = json!({ "IdentityPoolId": pool, "Logins": { &arn: idp::login(document) } });
+        assert_eq!(client::call_unsigned(&broker.url, "GetId", &body).await.status, status, "{document}");
+    }
+    let said = broker.stop().await.stderr;
+    let value = good.split_once("<ds:SignatureValue>").unwrap().1.split_once('<').unwrap().0;
+    // A base64 text of any of them begins like this.
+    for part in ["s3cret", "saml:Assertion", value, &idp::login(&good)[..40], &idp::login(&bare)[..40]] {
+        let line = said.lines().find(|line| line.contains(part));
+        assert!(line.is_none(), "{part} is in the log: {line:?}");
+    }
+    assert_eq!(said.lines().filter(|line| line.contains("request refused")).count(), 4, "{said}");
 }
 
 #[tokio::test]

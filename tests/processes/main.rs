@@ -10,6 +10,8 @@ mod client;
 mod database;
 mod dice;
 mod federation;
+#[path = "../upstream/idp.rs"]
+mod idp;
 #[path = "../upstream/issuer.rs"]
 mod issuer;
 #[path = "../upstream/other_sts.rs"]
