@@ -12,6 +12,7 @@ use crate::clock::Clock;
 use crate::config::Config;
 use crate::db::Db;
 use crate::error::{Error, Result};
+use crate::identities::Arrivals;
 use crate::ids::{AccessKeyId, AccountId, PoolId, Region};
 use crate::installation::{self, Installation, SealState};
 use crate::keys::{KeyRing, Policy};
@@ -46,6 +47,8 @@ pub struct App {
     pub regions: Option<Vec<Region>>,
     /// Whether account numbers become access keys at their first use: `symbolon dev` alone.
     pub makes_dev_keys: bool,
+    /// Users who arrive with one login.
+    pub arrivals: Arrivals,
     /// Access keys in memory.
     pub access_keys: Cache<AccessKeyId, Arc<RememberedKey>>,
     /// Pools in memory, for issuing tokens only.
@@ -76,6 +79,7 @@ impl App {
             limits: Limits::new(&config.limits),
             regions: config.served_regions(),
             makes_dev_keys: false,
+            arrivals: Arrivals::default(),
             access_keys: Cache::default(),
             pools: Cache::default(),
             writes: AtomicU64::new(0),

@@ -1,6 +1,6 @@
 //! What is known of a request before it is read: the id it gets, and where it came from.
 
-use std::net::IpAddr;
+use std::net::{IpAddr, Ipv4Addr};
 
 use axum::http::HeaderValue;
 
@@ -29,16 +29,16 @@ impl Default for RequestId {
     }
 }
 
-/// Where a request came from: the peer, or what a trusted proxy says of it.
-#[derive(Clone, Copy, Debug)]
-pub struct ClientAddress(pub IpAddr);
-
-impl Default for ClientAddress {
-    fn default() -> Self {
-        Self(IpAddr::from([0, 0, 0, 0]))
-    }
+/// What a request came in.
+#[derive(Clone, Debug)]
+pub struct Envelope {
+    /// The id it gets.
+    pub id: RequestId,
+    /// Where it came from: the peer, or what a trusted proxy says of it.
+    pub address: IpAddr,
+    /// Whether it came over TLS. The broker itself speaks none: a trusted proxy has to say so in `X-Forwarded-Proto`.
+    pub secure: bool,
 }
 
-/// Whether a request came over TLS. The broker itself speaks none: a trusted proxy has to say so in `X-Forwarded-Proto`.
-#[derive(Clone, Copy, Debug, Default)]
-pub struct Secure(pub bool);
+/// The address of whoever cannot be told: nobody's.
+pub const NOWHERE: IpAddr = IpAddr::V4(Ipv4Addr::UNSPECIFIED);

@@ -13,13 +13,12 @@ pub mod shapes;
 mod sts;
 mod xml;
 
-use std::sync::Arc;
 use std::time::Instant;
 
 use axum::body::Body;
-use axum::extract::State;
+use axum::extract::Request;
 use axum::http::request::Parts;
-use axum::http::{HeaderMap, Request, header};
+use axum::http::{HeaderMap, header};
 use axum::response::Response;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
@@ -34,7 +33,7 @@ use crate::cognito::model::Shape;
 use crate::cognito::{door, origin, validate};
 use crate::error::{Error, Result};
 use crate::ids::Region;
-use crate::request::{ClientAddress, RequestId};
+use crate::request::Envelope;
 use crate::sigv4::{Rules, Service};
 
 /// What a form says that it is.
@@ -94,42 +93,41 @@ struct Call<'a> {
 }
 
 /// Answers `POST /` with a form.
-pub async fn handle(State(app): State<Arc<App>>, request: Request<Body>) -> Response {
+pub async fn handle(app: &App, envelope: Envelope, request: Request) -> Response {
     let started = Instant::now();
     let (parts, body) = request.into_parts();
-    let id = parts.extensions.get::<RequestId>().cloned().unwrap_or_default();
     let mut operation = None;
-    let result = answer(&app, &parts, body, &mut operation, &id).await;
-    door::account(operation.map(|operation: Operation| operation.name), started, &id, result.as_ref().err());
-    xml::response(result, operation.map_or(xml::NO_SERVICE, |operation| operation.namespace), &id)
+    let result = answer(app, &envelope, &parts, body, &mut operation).await;
+    door::account(operation.map(|operation: Operation| operation.name), started, &envelope.id, result.as_ref().err());
+    xml::response(result, operation.map_or(xml::NO_SERVICE, |operation| operation.namespace), &envelope.id)
 }
 
 /// The body of the answer. `operation` is set as soon as it is known.
 async fn answer(
     app: &App,
+    envelope: &Envelope,
     parts: &Parts,
     body: Body,
     operation: &mut Option<Operation>,
-    id: &RequestId,
 ) -> Result<Vec<u8>, Fault> {
-    let ClientAddress(address) = parts.extensions.get().copied().unwrap_or_default();
-    let body = door::receive(app, address, body).await.map_err(|error| fault::of(error).closing())?;
+    let body = door::receive(app, envelope.address, body).await.map_err(|error| fault::of(error).closing())?;
     let work = async {
         door::check_encoding(&parts.headers).map_err(fault::of)?;
         app.check_unsealed().map_err(fault::of)?;
         let (found, output) = if let Some((form, found)) = anyones(parts, &body) {
             *operation = Some(found);
-            let visitor = Visitor { address };
+            let visitor = Visitor { address: envelope.address };
             (found, open(Call { app, form, operation: found }, visitor, sts::assume_role).await?)
         } else {
-            let verified = admit(app, parts, &body).await.map_err(fault::of)?;
+            let verified = admit(app, parts, envelope, &body).await.map_err(fault::of)?;
             let form = Form::parse(&body).map_err(|why| fault::malformed(&why))?;
             let api = if verified.service == Service::STS { &STS } else { &IAM };
             let found = api.operation_of(&form)?;
             *operation = Some(found);
             (found, dispatch(Call { app, form, operation: found }, verified).await?)
         };
-        xml::success(Named { namespace: found.namespace, operation: found.name }, &output, id).map_err(fault::of)
+        xml::success(Named { namespace: found.namespace, operation: found.name }, &output, &envelope.id)
+            .map_err(fault::of)
     };
     match tokio::time::timeout(app.config.server.handler_timeout, work).await {
         Ok(result) => result,
@@ -150,14 +148,14 @@ fn anyones(parts: &Parts, body: &[u8]) -> Option<(Form, Operation)> {
 /// The verified sender of a request to this installation. IAM and the global endpoint of STS are one for all regions:
 /// their signers name the region that their partition keeps them in, or one that is served
 /// (<https://docs.aws.amazon.com/general/latest/gr/iam-service.html>).
-async fn admit(app: &App, parts: &Parts, body: &[u8]) -> Result<Verified> {
+async fn admit(app: &App, parts: &Parts, envelope: &Envelope, body: &[u8]) -> Result<Verified> {
     origin::check(app, &parts.headers)?;
     let regions = app.regions.as_ref().map(|served| {
         let homes = served.iter().filter_map(|region| Region::parse(home(region)));
         served.iter().cloned().chain(homes).collect::<Vec<_>>()
     });
     let rules = Rules { services: &[Service::IAM, Service::STS], regions: regions.as_deref() };
-    caller::authenticate(app, parts, body, &rules).await
+    caller::authenticate(app, parts, envelope, body, &rules).await
 }
 
 /// Where the partition of a region keeps IAM.

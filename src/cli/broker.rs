@@ -4,10 +4,12 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
+use futures_util::FutureExt as _;
 use tokio::net::TcpListener;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
+use tower::ServiceExt as _;
 
 use super::Failure;
 use crate::app::App;
@@ -152,14 +154,30 @@ pub async fn run(app: Arc<App>, listeners: Listeners, stop: impl Future<Output =
     let (public_address, admin_address) = (listeners.public_address()?, listeners.admin_address()?);
     let closing = CancellationToken::new();
     let ending = CancellationToken::new();
-    let public = tokio::spawn(listener::serve(listeners.public, http::router(&app), patience, closing.clone()));
-    let admin = tokio::spawn(listener::serve(listeners.admin, admin::router(&app, metrics), for_admin, ending.clone()));
+    let public = http::Public::new(&app);
+    let public = move |peer, request| public.clone().answer(peer, request);
+    let public = tokio::spawn(listener::serve(listeners.public, public, patience, closing.clone()));
+    let admin = admin::router(&app, metrics);
+    let admin = move |_, request| admin.clone().oneshot(request).map(|Ok(response)| response);
+    let admin = tokio::spawn(listener::serve(listeners.admin, admin, for_admin, ending.clone()));
     let background = TaskTracker::new();
     background.spawn(keep_running("the key ring", ending.clone(), {
         let (app, ending) = (Arc::clone(&app), ending.clone());
         move || {
             let (app, ending) = (Arc::clone(&app), ending.clone());
             async move { app.ring.run(&app.db, &app.seal, ending).await }
+        }
+    }));
+    background.spawn(keep_running("arrivals", ending.clone(), {
+        let (app, ending) = (Arc::clone(&app), ending.clone());
+        move || {
+            let (app, ending) = (Arc::clone(&app), ending.clone());
+            async move {
+                tokio::select! {
+                    () = app.arrivals.run(&app.db) => {}
+                    () = ending.cancelled() => {}
+                }
+            }
         }
     }));
     background.spawn(keep_running("housekeeping", ending.clone(), {

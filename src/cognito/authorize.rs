@@ -23,8 +23,11 @@ pub async fn caller(app: &App, verified: Verified, operation: &str, body: &Value
         Ok(caller) => return Ok(caller),
         Err(verified) => verified,
     };
-    let resources = resources(app, &verified, operation, body).await?;
-    verified.authorize(app, &format!("cognito-identity:{operation}"), &resources, &[]).await
+    Box::pin(async move {
+        let resources = resources(app, &verified, operation, body).await?;
+        verified.authorize(app, &format!("cognito-identity:{operation}"), &resources, &[]).await
+    })
+    .await
 }
 
 /// The ARNs of what the operation is done to. Only members that the operation itself reads are looked at: any other

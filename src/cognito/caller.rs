@@ -11,7 +11,7 @@ use crate::error::{Error, NotAllowed, Result};
 use crate::ids::{AccessKeyId, AccountId, PoolId, Region};
 use crate::policy::{Context, Decision, Policy, Question};
 use crate::pools::Pool;
-use crate::request::{ClientAddress, Secure};
+use crate::request::Envelope;
 use crate::retry;
 use crate::sigv4::{self, Refusal, Rules, Service, SigningKey, Timely};
 use crate::tenants::access_key::{self, AccessKey, Secret, UsableKey};
@@ -211,7 +211,7 @@ impl Caller {
         let id = parsed.ok_or_else(|| Error::PoolNotFound(id.to_owned()))?;
         match app.pools.get(&(self.account_id.clone(), id.clone()), app.moment()) {
             Some(pool) => Ok(pool),
-            None => self.read_pool(app, &id).await,
+            None => Box::pin(self.read_pool(app, &id)).await,
         }
     }
 
@@ -250,31 +250,36 @@ impl Visitor {
 ///
 /// # Errors
 /// [`Error::Signature`], [`Error::RateExceeded`], or if the database fails.
-pub async fn authenticate(app: &App, parts: &Parts, body: &[u8], rules: &Rules<'_>) -> Result<Verified> {
+pub async fn authenticate(
+    app: &App,
+    parts: &Parts,
+    envelope: &Envelope,
+    body: &[u8],
+    rules: &Rules<'_>,
+) -> Result<Verified> {
     let presented = sigv4::parse(parts, rules)?.check_time(app.clock.wall())?;
     let Some(id) = AccessKeyId::parse(presented.access_key_id()) else {
         return Err(presented.refuse_unknown_key(body).into());
     };
     let (account_id, principal) = if let Some(token) = presented.session_token() {
-        verify_session(app, &presented, &id, token, body).await?
+        Box::pin(verify_session(app, &presented, &id, token, body)).await?
     } else {
         let key = match app.access_keys.get(&id, app.moment()) {
             Some(key) if presented.verify(&key.signing_key(&presented), body).is_ok() => key,
             // Unknown, or changed since it was remembered: only the database may refuse.
-            _ => verify_with_stored_key(app, &presented, &id, body).await?,
+            _ => Box::pin(verify_with_stored_key(app, &presented, &id, body)).await?,
         };
         app.note_use(&id);
         app.limits.admit_account(&key.key.account_id)?;
         (key.key.account_id.clone(), Principal::Key(key))
     };
-    let ClientAddress(address) = parts.extensions.get().copied().unwrap_or_default();
-    let Secure(secure) = parts.extensions.get().copied().unwrap_or_default();
     let user_agent = match &principal {
         Principal::Key(key) if key.key.policy.is_some() => parts.headers.get("user-agent"),
         _ => None,
     };
     let user_agent = user_agent.and_then(|value| value.to_str().ok()).map(ToOwned::to_owned);
     let (region, service) = (presented.region().clone(), presented.service());
+    let Envelope { address, secure, .. } = *envelope;
     Ok(Verified { account_id, region, service, principal, address, secure, user_agent })
 }
 

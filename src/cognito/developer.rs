@@ -13,7 +13,7 @@ use super::wire;
 use crate::app::App;
 use crate::cache::Moment;
 use crate::error::{Error, Result};
-use crate::identities::sign_in::{Change, Claim, sign_in};
+use crate::identities::sign_in::{Change, Claim};
 use crate::identities::{DeveloperUser, Identity, Login, merge, unlink};
 use crate::ids::IdentityId;
 use crate::pools::Pool;
@@ -47,7 +47,7 @@ pub async fn get_open_id_token(app: &App, caller: Caller, mut input: TokenInput)
         Some(text) => Some(IdentityId::parse(text).ok_or_else(|| Error::IdentityNotFound(text.clone()))?),
         None => None,
     };
-    let public = public_logins(app, &pool, read_at, input.logins).await?;
+    let public = Box::pin(public_logins(app, &pool, read_at, input.logins)).await?;
     let tags = principal_tags::of(&pool, &public, input.principal_tags.unwrap_or_default())?;
     let vouched = Vouched { developer: Some(&user), public: &public };
     let grant = |identity: &IdentityId| Grant::new(&pool, identity, vouched, &tags, lifetime);
@@ -55,13 +55,9 @@ pub async fn get_open_id_token(app: &App, caller: Caller, mut input: TokenInput)
     if !(tags.is_empty() && public.is_empty()) {
         check_length(&app.ring, app.config.issuer.token_type, &grant(&pool.identity_id(Uuid::nil())))?;
     }
-    let mut claim = Claim { named: named.as_ref(), developer: Some(&user), public: &public, ..Claim::default() };
+    let claim = Claim { named: named.as_ref(), developer: Some(&user), public: &public, ..Claim::default() };
     let limit = app.config.limits.linked_logins_per_identity;
-    let signed_in = retry!(app.db, |conn| {
-        let tried = sign_in(conn, &pool, &claim, limit).await;
-        claim.again = true;
-        tried
-    })?;
+    let signed_in = app.arrivals.sign_in(&app.db, &pool, &claim, limit).await?;
     if signed_in.change == Change::Created {
         metrics::counter!("symbolon_identities_created_total", "kind" => "developer").increment(1);
     }
@@ -84,7 +80,7 @@ async fn developer_user(
     let only = if logins.len() == 1 { logins.keys().next() } else { None };
     let pool = match only {
         Some(key) if is_developer(&pool, key) => pool,
-        _ => caller.read_pool(app, &pool.id).await?,
+        _ => Box::pin(caller.read_pool(app, &pool.id)).await?,
     };
     let public = pool.settings.providers.login_keys();
     if logins.keys().any(|key| !is_developer(&pool, key) && !public.contains(key.as_str())) {

@@ -21,14 +21,12 @@ mod types;
 pub mod validate;
 pub mod wire;
 
-use std::net::IpAddr;
-use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use axum::body::Body;
-use axum::extract::State;
+use axum::extract::Request;
 use axum::http::request::Parts;
-use axum::http::{HeaderMap, Request, header};
+use axum::http::{HeaderMap, header};
 use axum::response::Response;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
@@ -39,7 +37,7 @@ use self::fault::Fault;
 use self::model::Shape;
 use crate::app::App;
 use crate::error::{Error, Result};
-use crate::request::{ClientAddress, RequestId};
+use crate::request::Envelope;
 use crate::sigv4::{Rules, Service};
 
 /// What `X-Amz-Target` names before the operation; a longer form ends in it.
@@ -49,21 +47,20 @@ const SERVICE: &str = "AWSCognitoIdentityService";
 struct Call<'a> {
     app: &'a App,
     parts: &'a Parts,
+    envelope: &'a Envelope,
     body: &'a [u8],
-    address: IpAddr,
     operation: &'static str,
     began: Instant,
 }
 
 /// Answers `POST /`.
-pub async fn handle(State(app): State<Arc<App>>, request: Request<Body>) -> Response {
+pub async fn handle(app: &App, envelope: Envelope, request: Request) -> Response {
     let started = Instant::now();
     let (parts, body) = request.into_parts();
-    let id = parts.extensions.get::<RequestId>().cloned().unwrap_or_default();
     let operation = operation(&parts.headers);
-    let result = answer(&app, &parts, body, operation).await;
-    door::account(operation, started, &id, result.as_ref().err());
-    wire::response(result, &id)
+    let result = answer(app, &envelope, &parts, body, operation).await;
+    door::account(operation, started, &envelope.id, result.as_ref().err());
+    wire::response(result, &envelope.id)
 }
 
 /// The operation that the target header names, if there is exactly one and we know it.
@@ -86,16 +83,21 @@ fn speaks_json(headers: &HeaderMap) -> bool {
     media_type.eq_ignore_ascii_case(wire::MEDIA_TYPE)
 }
 
-async fn answer(app: &App, parts: &Parts, body: Body, operation: Option<&'static str>) -> Result<Vec<u8>, Fault> {
-    let ClientAddress(address) = parts.extensions.get().copied().unwrap_or_default();
-    let body = door::receive(app, address, body).await.map_err(|error| Fault::from(error).closing())?;
+async fn answer(
+    app: &App,
+    envelope: &Envelope,
+    parts: &Parts,
+    body: Body,
+    operation: Option<&'static str>,
+) -> Result<Vec<u8>, Fault> {
+    let body = door::receive(app, envelope.address, body).await.map_err(|error| Fault::from(error).closing())?;
     if !speaks_json(&parts.headers) {
         return Err(Fault::unknown_protocol());
     }
     let operation = operation.ok_or_else(Fault::unknown_operation)?;
     door::check_encoding(&parts.headers)?;
     app.check_unsealed()?;
-    dispatch(&Call { app, parts, body: &body, address, operation, began: Instant::now() }).await
+    dispatch(&Call { app, parts, envelope, body: &body, operation, began: Instant::now() }).await
 }
 
 /// The table of operations: who may call each, and what answers.
@@ -143,7 +145,9 @@ where
 {
     origin::check(call.app, &call.parts.headers)?;
     let rules = Rules { services: &[Service::COGNITO_IDENTITY], regions: call.app.regions.as_deref() };
-    let verified = call.in_time(Duration::ZERO, caller::authenticate(call.app, call.parts, call.body, &rules)).await?;
+    let verified = call
+        .in_time(Duration::ZERO, caller::authenticate(call.app, call.parts, call.envelope, call.body, &rules))
+        .await?;
     // Sessions are not counted: they are denied in any case, and guests have them, too.
     if !verified.is_session() {
         call.app.limits.admit_operation(&verified.account_id, call.operation)?;
@@ -152,7 +156,8 @@ where
     let authorized = authorize::caller(call.app, verified, call.operation, &body);
     let caller = call.in_time(Duration::ZERO, authorized).await?;
     let (input, fetching) = input(call, shape, body)?;
-    serialize(&call.in_time(fetching, function(call.app, caller, input)).await?)
+    // Boxed: operations are of many sizes, and what holds them all would be as large as the largest.
+    serialize(&call.in_time(fetching, Box::pin(function(call.app, caller, input))).await?)
 }
 
 /// Runs an operation for anyone. A signature, which old clients send, is not looked at.
@@ -164,8 +169,8 @@ where
 {
     let (shape, body) = read(call)?;
     let (input, fetching) = input(call, shape, body)?;
-    let visitor = Visitor { address: call.address };
-    serialize(&call.in_time(fetching, function(call.app, visitor, input)).await?)
+    let visitor = Visitor { address: call.envelope.address };
+    serialize(&call.in_time(fetching, Box::pin(function(call.app, visitor, input))).await?)
 }
 
 impl Call<'_> {

@@ -9,7 +9,7 @@ use crate::app::App;
 use crate::cache::Moment;
 use crate::error::{Error, Result};
 use crate::identities::identity::State;
-use crate::identities::sign_in::{Claim, sign_in};
+use crate::identities::sign_in::Claim;
 use crate::identities::{DeveloperUser, Identity, Login};
 use crate::ids::IdentityId;
 use crate::pools::Pool;
@@ -154,13 +154,9 @@ impl Asked {
 
     /// Signs in with what was proven: the identity of all these logins from now on.
     pub(super) async fn sign_in(&self, app: &App, public: &[VerifiedLogin]) -> Result<IdentityId> {
-        let mut claim = Claim { named: Some(&self.id), public, ..Claim::default() };
+        let claim = Claim { named: Some(&self.id), public, ..Claim::default() };
         let limit = app.config.limits.linked_logins_per_identity;
-        let signed_in = retry!(app.db, |conn| {
-            let tried = sign_in(conn, &self.pool, &claim, limit).await;
-            claim.again = true;
-            tried
-        })?;
+        let signed_in = app.arrivals.sign_in(&app.db, &self.pool, &claim, limit).await?;
         Ok(self.pool.identity_id(signed_in.identity))
     }
 }

@@ -1,5 +1,6 @@
 //! The database: how it is asked, which failures are worth another try, and its migrations.
 
+mod coalescer;
 mod connections;
 mod migration;
 
@@ -9,6 +10,7 @@ use secrecy::ExposeSecret as _;
 use sqlx::ConnectOptions as _;
 use sqlx::postgres::{PgConnectOptions, PgConnection};
 
+pub use self::coalescer::Coalescer;
 pub use self::connections::Conn;
 use self::connections::Connections;
 pub use self::migration::{MigrationState, Schema, migrate, migrations, schema};

@@ -1,12 +1,14 @@
 //! Accepting connections, and letting them end: no request is cut off by a shutdown.
 
-use std::net::SocketAddr;
+use std::convert::Infallible;
+use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use axum::Router;
 use axum::body::Body;
-use axum::http::Request;
+use axum::extract::Request;
+use axum::response::Response;
+use futures_util::FutureExt as _;
 use hyper::body::Incoming;
 use hyper::server::conn::http1;
 use hyper_util::rt::{TokioIo, TokioTimer};
@@ -15,9 +17,6 @@ use tokio::net::TcpListener;
 use tokio::sync::Semaphore;
 use tokio_io_timeout::TimeoutStream;
 use tokio_util::sync::CancellationToken;
-use tower::ServiceExt as _;
-
-use super::Peer;
 
 /// How a listener treats its connections.
 #[derive(Clone, Copy, Debug)]
@@ -35,17 +34,22 @@ pub struct Patience {
 /// How long a connection that has no request under way is kept when the shutdown begins: the next one may be on its way.
 const LAST_CALL: Duration = Duration::from_millis(250);
 
-/// Serves `router` until `shutdown`, then lets requests under way end.
-pub async fn serve(listener: TcpListener, router: Router, patience: Patience, shutdown: CancellationToken) {
+/// Has requests answered until `shutdown`, and then lets those under way end.
+pub async fn serve<F>(
+    listener: TcpListener,
+    answer: impl Fn(IpAddr, Request) -> F + Clone + Send + 'static,
+    patience: Patience,
+    shutdown: CancellationToken,
+) where
+    F: Future<Output = Response> + Send + 'static,
+{
     let graceful = GracefulShutdown::new();
     let slots = Arc::new(Semaphore::new(patience.max_connections));
     let begin = |(stream, peer, slot): Accepted| {
         let _ = stream.set_nodelay(true);
-        let router = router.clone();
-        let service = hyper::service::service_fn(move |request: Request<Incoming>| {
-            let (mut parts, body) = request.into_parts();
-            parts.extensions.insert(Peer(peer));
-            router.clone().oneshot(Request::from_parts(parts, Body::new(body)))
+        let answer = answer.clone();
+        let service = hyper::service::service_fn(move |request: hyper::Request<Incoming>| {
+            answer(peer.ip(), request.map(Body::new)).map(Ok::<_, Infallible>)
         });
         let mut stream = TimeoutStream::new(stream);
         stream.set_write_timeout(Some(patience.write_timeout));

@@ -1,20 +1,21 @@
-//! The public listener's routes and layers, on one page.
+//! The public listener on one page: what it answers, and from whom it takes what a request came in.
 
 pub mod admin;
 pub mod listener;
 pub mod openid;
 
 use std::net::{IpAddr, SocketAddr};
+use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 
-use axum::Router;
-use axum::body::Body;
+use axum::body::HttpBody as _;
 use axum::extract::{Request, State};
 use axum::http::{HeaderMap, HeaderName, HeaderValue, Method, header};
-use axum::middleware::{self, Next};
 use axum::response::Response;
 use axum::routing::{get, post};
-use tower_http::catch_panic::CatchPanicLayer;
+use axum::{Extension, Router};
+use futures_util::FutureExt as _;
+use tower::ServiceExt as _;
 use tower_http::cors::{AllowHeaders, Any, CorsLayer};
 
 use crate::app::App;
@@ -23,14 +24,61 @@ use crate::cognito::fault::Fault;
 use crate::cognito::{self, wire};
 use crate::config::{network, within};
 use crate::error::Error;
-use crate::request::{ClientAddress, RequestId, Secure};
-
-/// The peer of a connection, as the listener saw it.
-#[derive(Clone, Copy, Debug)]
-pub struct Peer(pub SocketAddr);
+use crate::request::{Envelope, NOWHERE, RequestId};
 
 /// The public listener.
-pub fn router(app: &Arc<App>) -> Router {
+#[derive(Clone)]
+pub struct Public {
+    app: Arc<App>,
+    /// What is not an API call of a program: documents, browsers, and whatever nobody serves.
+    router: Router,
+}
+
+impl Public {
+    /// The listener of this broker.
+    #[must_use]
+    pub fn new(app: &Arc<App>) -> Self {
+        Self { app: Arc::clone(app), router: router(app) }
+    }
+
+    /// Answers a request of `peer`. A panic ends its own request, not the process.
+    pub async fn answer(self, peer: IpAddr, mut request: Request) -> Response {
+        let proxies = &self.app.config.server.trusted_proxies;
+        let envelope = Envelope {
+            id: RequestId::default(),
+            address: client_address(peer, request.headers(), proxies),
+            secure: came_by_tls(peer, request.headers(), proxies),
+        };
+        let id = envelope.id.clone();
+        let answered = if is_call(&request) {
+            AssertUnwindSafe(api(&self.app, envelope, request)).catch_unwind().await
+        } else {
+            request.extensions_mut().insert(envelope);
+            let routed = self.router.oneshot(request).map(|Ok(response)| response);
+            AssertUnwindSafe(routed).catch_unwind().await
+        };
+        let mut response = answered.unwrap_or_else(|_| panicked(&id));
+        if let Some(length) = response.body().size_hint().exact() {
+            response.headers_mut().entry(header::CONTENT_LENGTH).or_insert_with(|| length.into());
+        }
+        if self.app.is_draining() {
+            response.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
+        }
+        if self.app.ring.policy().issuer.starts_with("https://") {
+            let policy = HeaderValue::from_static("max-age=31536000; includeSubDomains");
+            response.headers_mut().insert(header::STRICT_TRANSPORT_SECURITY, policy);
+        }
+        response
+    }
+}
+
+/// Whether this is an API call that no browser's page sent: nearly every request, and needs no routing and no CORS.
+fn is_call(request: &Request) -> bool {
+    request.method() == Method::POST && request.uri().path() == "/" && !request.headers().contains_key(header::ORIGIN)
+}
+
+/// The routes, and for browsers' pages CORS.
+fn router(app: &Arc<App>) -> Router {
     let answer_header = |name: &'static str| HeaderName::from_static(name);
     let cors = CorsLayer::new()
         .allow_origin(Any)
@@ -43,46 +91,26 @@ pub fn router(app: &Arc<App>) -> Router {
             header::DATE,
         ])
         .max_age(std::time::Duration::from_hours(48));
+    let call = |State(app): State<Arc<App>>, Extension(envelope): Extension<Envelope>, request: Request| async move {
+        api(&app, envelope, request).await
+    };
     Router::new()
-        .route("/", post(api))
+        .route("/", post(call))
         .route("/.well-known/openid-configuration", get(openid::discovery))
         .route("/.well-known/jwks.json", get(openid::jwks))
         // Where AWS serves the same bytes.
         .route("/.well-known/jwks_uri", get(openid::jwks))
-        .layer(CatchPanicLayer::custom(|_| panicked()))
-        .layer(middleware::from_fn_with_state(Arc::clone(app), identify))
         .layer(cors)
         .with_state(Arc::clone(app))
 }
 
 /// Hands a call to the protocol that it says it is of.
-async fn api(app: State<Arc<App>>, request: Request) -> Response {
+async fn api(app: &App, envelope: Envelope, request: Request) -> Response {
     if aws_query::speaks(request.headers()) {
-        aws_query::handle(app, request).await
+        aws_query::handle(app, envelope, request).await
     } else {
-        cognito::handle(app, request).await
+        cognito::handle(app, envelope, request).await
     }
-}
-
-/// Gives each request its id and the address it came from.
-async fn identify(State(app): State<Arc<App>>, mut request: Request, next: Next) -> Response {
-    let peer = request.extensions().get::<Peer>().map(|peer| peer.0.ip());
-    if let Some(peer) = peer {
-        let address = client_address(peer, request.headers(), &app.config.server.trusted_proxies);
-        let secure = came_by_tls(peer, request.headers(), &app.config.server.trusted_proxies);
-        request.extensions_mut().insert(ClientAddress(address));
-        request.extensions_mut().insert(Secure(secure));
-    }
-    request.extensions_mut().insert(RequestId::default());
-    let mut response = next.run(request).await;
-    if app.is_draining() {
-        response.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
-    }
-    if app.ring.policy().issuer.starts_with("https://") {
-        let policy = HeaderValue::from_static("max-age=31536000; includeSubDomains");
-        response.headers_mut().insert(header::STRICT_TRANSPORT_SECURITY, policy);
-    }
-    response
 }
 
 fn is_trusted(address: IpAddr, trusted: &[String]) -> bool {
@@ -105,7 +133,7 @@ fn client_address(peer: IpAddr, headers: &HeaderMap, trusted: &[String]) -> IpAd
         if !is_trusted(client, trusted) {
             break;
         }
-        let Some(address) = forwarded_address(hop) else { return ClientAddress::default().0 };
+        let Some(address) = forwarded_address(hop) else { return NOWHERE };
         client = address;
     }
     client
@@ -117,10 +145,9 @@ fn forwarded_address(hop: &str) -> Option<IpAddr> {
     hop.parse().or_else(|_| with_port()).ok()
 }
 
-/// A panic ends its own request, not the process.
-fn panicked() -> Response<Body> {
-    tracing::error!("a request panicked");
-    wire::response(Err(Fault::internal(Error::internal("a request panicked"))), &RequestId::default())
+fn panicked(id: &RequestId) -> Response {
+    tracing::error!(request_id = id.as_str(), "a request panicked");
+    wire::response(Err(Fault::internal(Error::internal("a request panicked"))), id)
 }
 
 #[cfg(test)]

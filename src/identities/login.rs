@@ -73,7 +73,7 @@ impl DeveloperUser {
 pub(super) struct Candidate {
     pub(super) key: LoginKey,
     /// The user, where the key is a hash of it and a look-up must tell it.
-    text: Option<String>,
+    pub(super) text: Option<String>,
 }
 
 impl Candidate {
@@ -128,6 +128,33 @@ impl Login {
         )
         .fetch_optional(conn)
         .await?)
+    }
+
+    /// The same of several logins, in their order.
+    ///
+    /// # Errors
+    /// If the database fails.
+    pub async fn owners(conn: &mut PgConnection, keys: &[LoginKey]) -> Result<Vec<Option<Uuid>>> {
+        let routes: Vec<i32> = keys.iter().map(|key| key.route.0).collect();
+        let providers: Vec<i16> = keys.iter().map(|key| key.provider_no).collect();
+        let subjects: Vec<&[u8]> = keys.iter().map(|key| key.subject_key.as_slice()).collect();
+        let rows = sqlx::query!(
+            r#"select asked.position as "position!", logins.identity_id
+               from unnest($1::int4[], $2::int2[], $3::bytea[]) with ordinality
+                 as asked (route, provider_no, subject_key, position)
+               join logins using (route, provider_no, subject_key)"#,
+            &routes,
+            &providers,
+            &subjects as &[&[u8]]
+        )
+        .fetch_all(conn)
+        .await?;
+        let mut owners = vec![None; keys.len()];
+        for row in rows {
+            let place = usize::try_from(row.position - 1).ok().and_then(|index| owners.get_mut(index));
+            *place.ok_or_else(|| Error::internal("a position that was not asked for"))? = Some(row.identity_id);
+        }
+        Ok(owners)
     }
 
     /// All logins of an identity, in a stable order.

@@ -1,6 +1,7 @@
 //! Identities, the logins linked to them, and how the one is found by the other.
 
 pub mod aftercheck;
+mod arrivals;
 pub mod identity;
 mod link;
 pub mod login;
@@ -9,5 +10,6 @@ pub mod sign_in;
 pub mod taken;
 pub mod unlink;
 
+pub use arrivals::Arrivals;
 pub use identity::Identity;
 pub use login::{DeveloperUser, Login};

@@ -33,6 +33,17 @@ pub struct Claim<'a> {
     pub again: bool,
 }
 
+impl Claim<'_> {
+    /// The logins as rows that are there or could be, in the order in which all writers write them.
+    pub(super) fn candidates(&self, pool: &Pool) -> Result<Vec<Candidate>> {
+        let developer = self.developer.map(|user| Ok(user.candidate(pool)));
+        let public = self.public.iter().map(|login| Candidate::public(pool, login));
+        let mut candidates = developer.into_iter().chain(public).collect::<Result<Vec<_>>>()?;
+        candidates.sort_by(|a, b| a.key.cmp(&b.key));
+        Ok(candidates)
+    }
+}
+
 /// The identity that was signed in.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct SignedIn {
@@ -69,7 +80,7 @@ enum Plan {
 /// [`Error::DeveloperUserAlreadyRegistered`], [`Error::SecondUserOfProvider`] or [`Error::TooManyLogins`], with nothing
 /// changed; or if the database fails.
 pub async fn sign_in(conn: &mut PgConnection, pool: &Pool, claim: &Claim<'_>, login_limit: u32) -> Result<SignedIn> {
-    let candidates = candidates(pool, claim)?;
+    let candidates = claim.candidates(pool)?;
     for _ in 0..MAX_RACES {
         let owners = owners(conn, &candidates).await?;
         let plan = match plan(conn, pool, claim, &candidates, &owners).await {
@@ -93,15 +104,6 @@ pub async fn sign_in(conn: &mut PgConnection, pool: &Pool, claim: &Claim<'_>, lo
         }
     }
     Err(Error::Contended)
-}
-
-/// The logins as rows that are there or could be, in the order in which all writers write them.
-fn candidates(pool: &Pool, claim: &Claim<'_>) -> Result<Vec<Candidate>> {
-    let developer = claim.developer.map(|user| Ok(user.candidate(pool)));
-    let public = claim.public.iter().map(|login| Candidate::public(pool, login));
-    let mut candidates = developer.into_iter().chain(public).collect::<Result<Vec<_>>>()?;
-    candidates.sort_by(|a, b| a.key.cmp(&b.key));
-    Ok(candidates)
 }
 
 /// Who owns each login.

@@ -1,12 +1,12 @@
 //! The broker in this process and those who call it: whole requests and whole answers, without a socket between them.
 
+use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::SystemTime;
 
 use aws_credential_types::Credentials;
 use aws_sigv4::http_request::{SignableBody, SignableRequest, SigningSettings};
 use aws_sigv4::sign::v4;
-use axum::Router;
 use axum::body::Body;
 use axum::http::{HeaderMap, HeaderName, HeaderValue, Request, StatusCode};
 use http_body_util::BodyExt as _;
@@ -14,13 +14,13 @@ use serde_json::{Value, json};
 use symbolon::app::App;
 use symbolon::clock::Clock;
 use symbolon::config::{Config, Sources};
-use symbolon::http;
+use symbolon::http::Public;
 use symbolon::ids::{AccessKeyId, AccountId};
 use symbolon::installation::{self, Installation};
+use symbolon::request::NOWHERE;
 use symbolon::seal::Seal;
 use symbolon::tenants::AccessKey;
 use symbolon::tenants::access_key::Secret;
-use tower::ServiceExt as _;
 
 use crate::harness::{self, DEVELOPER, TestDb, fresh_db};
 
@@ -73,7 +73,10 @@ async fn app_sealed_by(seal: Seal, db: &TestDb, change: impl FnOnce(&mut Config)
     let state = installation::seal_state(&mut conn, &seal).await.unwrap();
     let mut app = App::new(config, db.another_pool(), Clock::System, seal, &found, state).unwrap();
     app.makes_dev_keys = makes_dev_keys;
-    Arc::new(app)
+    let app = Arc::new(app);
+    let background = Arc::clone(&app);
+    tokio::spawn(async move { background.arrivals.run(&background.db).await });
+    app
 }
 
 /// The access key of the tenant of this number.
@@ -125,22 +128,26 @@ impl Broker {
         self.app.ring.poll(&self.app.db, &self.app.seal).await.unwrap();
     }
 
-    pub fn router(&self) -> Router {
-        http::router(&self.app)
+    pub fn public(&self) -> Public {
+        Public::new(&self.app)
     }
 
     /// The developer of the tenant of this number.
     pub fn developer(&self, number: u64) -> Developer {
         let (key, secret) = (key_id(number).as_str().to_owned(), secret(number));
-        let (router, account, region) = (self.router(), harness::account(number), HOME.to_owned());
-        Developer { router, account, key, secret, session_token: None, region }
+        let (public, account, region) = (self.public(), harness::account(number), HOME.to_owned());
+        Developer { public, account, key, secret, session_token: None, region }
     }
 
     /// Someone without an access key.
     pub fn visitor(&self) -> Visitor {
-        Visitor { router: self.router() }
+        Visitor { public: self.public() }
     }
 }
+
+/// Put into a request: whose connection it comes over.
+#[derive(Clone, Copy)]
+pub struct Peer(pub IpAddr);
 
 /// What came back.
 #[derive(Clone, Debug)]
@@ -203,8 +210,12 @@ impl Answer {
 }
 
 /// Sends a request whose body and headers are as given.
-pub async fn send(router: &Router, request: Request<Body>) -> Answer {
-    let (head, body) = router.clone().oneshot(request).await.unwrap().into_parts();
+pub async fn send(public: &Public, request: Request<Body>) -> Answer {
+    let peer = request.extensions().get().map_or(NOWHERE, |Peer(address)| *address);
+    let of_program =
+        request.method() == "POST" && request.uri().path() == "/" && !request.headers().contains_key("origin");
+    let (head, body) = public.clone().answer(peer, request).await.into_parts();
+    assert_eq!(head.headers.contains_key("access-control-allow-origin"), !of_program);
     let bytes = body.collect().await.unwrap().to_bytes();
     let text = String::from_utf8(bytes.to_vec()).unwrap();
     let json = serde_json::from_str(&text).unwrap_or_default();
@@ -221,7 +232,7 @@ pub fn unsigned(operation: &str, body: impl Into<Body>) -> Request<Body> {
 /// Someone with an access key of a tenant.
 #[derive(Clone)]
 pub struct Developer {
-    router: Router,
+    public: Public,
     pub account: AccountId,
     pub key: String,
     pub secret: String,
@@ -280,12 +291,12 @@ impl Developer {
     }
 
     pub async fn call(&self, operation: &str, body: Value) -> Answer {
-        send(&self.router, self.sign(operation, &body.to_string())).await
+        send(&self.public, self.sign(operation, &body.to_string())).await
     }
 
     /// Sends a request that is signed, or not.
     pub async fn send(&self, request: Request<Body>) -> Answer {
-        send(&self.router, request).await
+        send(&self.public, request).await
     }
 
     /// A pool with this developer provider, and whether guests are welcome.
@@ -316,12 +327,12 @@ impl Developer {
 /// Someone who signs nothing.
 #[derive(Clone)]
 pub struct Visitor {
-    pub router: Router,
+    pub public: Public,
 }
 
 impl Visitor {
     pub async fn call(&self, operation: &str, body: Value) -> Answer {
-        send(&self.router, unsigned(operation, body.to_string())).await
+        send(&self.public, unsigned(operation, body.to_string())).await
     }
 
     /// A new guest, or why there is none.
@@ -331,6 +342,6 @@ impl Visitor {
 
     /// What is at a path.
     pub async fn get(&self, path: &str) -> Answer {
-        send(&self.router, Request::get(path).body(Body::empty()).unwrap()).await
+        send(&self.public, Request::get(path).body(Body::empty()).unwrap()).await
     }
 }

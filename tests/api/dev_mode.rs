@@ -18,7 +18,7 @@ async fn signed_from(broker: &Broker, origins: &[&str]) -> Answer {
     for origin in origins {
         request.headers_mut().append("origin", HeaderValue::from_str(origin).unwrap());
     }
-    send(&broker.router(), request).await
+    send(&broker.public(), request).await
 }
 
 #[track_caller]
@@ -69,7 +69,7 @@ async fn a_foreign_page_learns_nothing_and_changes_nothing() {
     for developer in [developer.clone(), developer.with_key("000000000009", "test"), developer.with_key("NONE", "x")] {
         let mut request = developer.sign("CreateIdentityPool", &body);
         request.headers_mut().insert("origin", HeaderValue::from_static(PAGE));
-        assert_foreign(&send(&broker.router(), request).await, PAGE);
+        assert_foreign(&send(&broker.public(), request).await, PAGE);
     }
     assert_eq!(harness::dump(&mut conn, &["tenants", "access_keys", "identity_pools"]).await, before);
 }
@@ -85,7 +85,7 @@ async fn operations_for_anyone_are_for_every_page_and_without_dev_credentials_so
     };
     let dev = started.in_dev_mode(true, &[]).await;
     for broker in [&started, &dev] {
-        let answer = send(&broker.router(), get_id()).await.ok();
+        let answer = send(&broker.public(), get_id()).await.ok();
         assert_eq!(answer.header("access-control-allow-origin"), "*");
     }
     signed_from(&started, &[PAGE]).await.ok();

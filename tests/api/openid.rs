@@ -2,13 +2,13 @@
 
 use std::time::Duration;
 
-use axum::Router;
 use axum::body::Body;
 use axum::http::{Method, Request};
 use base64::Engine as _;
 use base64::engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD};
 use serde_json::{Value, json};
 use symbolon::config::Algorithm;
+use symbolon::http::Public;
 use tokio_rustls::rustls::pki_types::{CertificateDer, UnixTime};
 
 use crate::client::{Answer, broker, broker_with, send};
@@ -29,12 +29,12 @@ strict-transport-security: max-age=31536000; includeSubDomains
 vary: access-control-request-headers
 ";
 
-async fn ask(router: &Router, method: Method, path: &str, headers: &[(&str, &str)]) -> Answer {
+async fn ask(public: &Public, method: Method, path: &str, headers: &[(&str, &str)]) -> Answer {
     let mut request = Request::builder().method(method).uri(path);
     for (name, value) in headers {
         request = request.header(*name, *value);
     }
-    send(router, request.body(Body::empty()).unwrap()).await
+    send(public, request.body(Body::empty()).unwrap()).await
 }
 
 #[tokio::test]
@@ -131,22 +131,22 @@ async fn certificates_are_shown_if_asked_for_and_each_is_of_its_key_for_ever() {
 #[tokio::test]
 async fn who_has_a_document_already_is_told_so() {
     let broker = broker().await;
-    let router = broker.router();
+    let public = broker.public();
     for path in [JWKS, AWS_JWKS, DISCOVERY] {
         let whole = broker.visitor().get(path).await;
         let tag = whole.header("etag");
         for known in [tag.to_owned(), format!("W/{tag}"), format!("\"other\", {tag}"), "*".to_owned()] {
-            let answer = ask(&router, Method::GET, path, &[("if-none-match", &known)]).await;
+            let answer = ask(&public, Method::GET, path, &[("if-none-match", &known)]).await;
             assert_eq!((answer.status.as_u16(), answer.text.as_str()), (304, ""), "{known}");
             for name in ["etag", "cache-control", "access-control-allow-origin"] {
                 assert_eq!(answer.header(name), whole.header(name));
             }
         }
         for unknown in ["\"other\"", &tag[1..tag.len() - 1], ""] {
-            let answer = ask(&router, Method::GET, path, &[("if-none-match", unknown)]).await;
+            let answer = ask(&public, Method::GET, path, &[("if-none-match", unknown)]).await;
             assert_eq!((answer.status.as_u16(), &answer.text), (200, &whole.text), "{unknown}");
         }
-        let head = ask(&router, Method::HEAD, path, &[]).await;
+        let head = ask(&public, Method::HEAD, path, &[]).await;
         assert_eq!((head.status.as_u16(), head.text.as_str()), (200, ""));
         assert_eq!((head.header("etag"), head.header("content-length")), (tag, whole.header("content-length")));
     }
@@ -157,7 +157,7 @@ async fn nothing_is_served_before_there_is_something_to_rely_on() {
     let broker = broker().await;
     let replica = broker.replica().await;
     for path in [JWKS, AWS_JWKS, DISCOVERY] {
-        let answer = ask(&replica.router(), Method::GET, path, &[("if-none-match", "*")]).await;
+        let answer = ask(&replica.public(), Method::GET, path, &[("if-none-match", "*")]).await;
         assert_eq!(answer.status.as_u16(), 503);
         assert_eq!((answer.header("retry-after"), answer.header("cache-control")), ("1", "no-store"));
         assert_eq!((answer.header("etag"), answer.header("access-control-allow-origin")), ("", "*"));
@@ -176,10 +176,10 @@ async fn nothing_is_served_before_there_is_something_to_rely_on() {
 #[tokio::test]
 async fn there_are_these_paths_and_no_others() {
     let broker = broker().await;
-    let router = broker.router();
+    let public = broker.public();
     for path in ["/favicon.ico", "/.well-known/", "/.well-known/jwks.json/", "/readyz", "/metrics", "//", "/x"] {
         for method in [Method::GET, Method::POST] {
-            let answer = ask(&router, method, path, &[]).await;
+            let answer = ask(&public, method, path, &[]).await;
             assert_eq!((answer.status.as_u16(), answer.text.as_str()), (404, ""), "{path}");
         }
     }
@@ -190,7 +190,7 @@ async fn there_are_these_paths_and_no_others() {
         (Method::POST, JWKS, "GET,HEAD"),
         (Method::PUT, DISCOVERY, "GET,HEAD"),
     ] {
-        let answer = ask(&router, method.clone(), path, &[]).await;
+        let answer = ask(&public, method.clone(), path, &[]).await;
         assert_eq!((answer.status.as_u16(), answer.text.as_str()), (405, ""), "{method} {path}");
         assert_eq!(answer.header("allow"), allowed);
     }
@@ -206,7 +206,7 @@ async fn a_browser_may_ask_from_any_page() {
             ("access-control-request-method", method),
             ("access-control-request-headers", asked),
         ];
-        let answer = ask(&broker.router(), Method::OPTIONS, path, &headers).await.ok();
+        let answer = ask(&broker.public(), Method::OPTIONS, path, &headers).await.ok();
         assert_eq!(answer.header("access-control-allow-origin"), "*");
         assert_eq!(answer.header("access-control-allow-headers"), asked);
         assert_eq!(answer.header("access-control-max-age"), "172800");

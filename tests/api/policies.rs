@@ -1,6 +1,5 @@
 //! What access keys with policies may do, by the examples of docs/reference/policies.md.
 
-use std::net::IpAddr;
 use std::time::Duration;
 
 use axum::body::Body;
@@ -8,10 +7,9 @@ use axum::http::Request;
 use serde_json::{Value, json};
 use symbolon::ids::AccessKeyId;
 use symbolon::policy::{Policy, TrustPolicy};
-use symbolon::request::ClientAddress;
 use symbolon::tenants::AccessKey;
 
-use crate::client::{Answer, Broker, Developer, HOME, broker, broker_with, key_id};
+use crate::client::{Answer, Broker, Developer, HOME, Peer, broker, broker_with, key_id};
 use crate::harness::DEVELOPER;
 use crate::policy_matrix::key_with;
 
@@ -148,7 +146,7 @@ async fn a_key_for_the_office_works_from_its_networks_only() {
         ("2001:db8:6::1", false),
     ] {
         let mut request: Request<Body> = developer.sign(operation, &body);
-        request.extensions_mut().insert(ClientAddress(address.parse::<IpAddr>().unwrap()));
+        request.extensions_mut().insert(Peer(address.parse().unwrap()));
         let answer = developer.send(request).await;
         if works {
             answer.ok();

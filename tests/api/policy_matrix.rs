@@ -5,17 +5,15 @@ mod expectations;
 pub mod requests;
 
 use std::collections::BTreeSet;
-use std::net::SocketAddr;
 
 use axum::http::HeaderValue;
 use symbolon::aws_query::shapes::IAM_OPERATIONS;
 use symbolon::cognito::shapes::OPERATIONS;
-use symbolon::http::Peer;
 use symbolon::policy::Policy;
 use symbolon::tenants::AccessKey;
 use symbolon::tenants::access_key::Secret;
 
-use crate::client::{Answer, Broker, Developer, broker_with, key_id};
+use crate::client::{Answer, Broker, Developer, Peer, broker_with, key_id};
 use crate::harness;
 use expectations::{ANYONES, COGNITO, Circumstances, IAM, Row, rows};
 use requests::{Asked, Place};
@@ -64,8 +62,7 @@ pub async fn all_rows(broker: &Broker) -> Vec<String> {
 /// Sends what is asked, under these circumstances.
 async fn ask(key: &Developer, asked: &Asked, circumstances: &Circumstances) -> Answer {
     let mut request = asked.signed_by(key);
-    let peer: SocketAddr = format!("{}:40000", circumstances.peer).parse().unwrap();
-    request.extensions_mut().insert(Peer(peer));
+    request.extensions_mut().insert(Peer(circumstances.peer.parse().unwrap()));
     for (name, value) in circumstances.headers {
         request.headers_mut().insert(*name, HeaderValue::from_static(value));
     }

@@ -109,7 +109,7 @@ impl Developer {
 impl Visitor {
     /// Asks STS without a signature.
     pub async fn sts(&self, action: &str, parameters: &[(&str, &str)]) -> Answer {
-        send(&self.router, request(&of_sts(action, parameters))).await
+        send(&self.public, request(&of_sts(action, parameters))).await
     }
 }
 

@@ -7,6 +7,7 @@ use symbolon::cognito::shapes::OPERATIONS;
 
 use crate::client::{Answer, Broker, Developer, broker, broker_with, key_id, send, unsigned};
 use crate::harness::DEVELOPER;
+use crate::shown::HEAD_FOR_PAGES;
 
 const OTHER_PROTOCOL: &str =
     r#"{"Output":{"__type":"com.amazon.coral.service#UnknownOperationException"},"Version":"1.0"}"#;
@@ -24,7 +25,19 @@ fn with(mut request: Request<Body>, headers: &[(&'static str, &str)]) -> Request
 }
 
 async fn sent(broker: &Broker, request: Request<Body>, headers: &[(&'static str, &str)]) -> Answer {
-    send(&broker.router(), with(request, headers)).await
+    send(&broker.public(), with(request, headers)).await
+}
+
+#[tokio::test]
+async fn a_page_is_told_that_it_may_read_the_answer() {
+    let broker = broker().await;
+    let pool = broker.developer(1).pool().await;
+    let request = unsigned("GetId", json!({ "IdentityPoolId": pool }).to_string());
+    let answer = sent(&broker, request, &[("origin", "https://app.example")]).await;
+    assert_eq!(answer.shown(), format!("200\n{HEAD_FOR_PAGES}\n{{\"IdentityId\":\"[us-east-1 identity]\"}}"));
+    let answer = sent(&broker, unsigned("GetId", "{}"), &[("origin", "https://app.example")]).await;
+    assert_eq!(answer.status, 400);
+    assert_eq!(answer.header("access-control-allow-origin"), "*");
 }
 
 #[tokio::test]

@@ -12,6 +12,14 @@ use crate::client::Answer;
 
 /// The headers of every answer to an operation.
 pub const HEAD: &str = "\
+content-length: [length of the body]
+content-type: application/x-amz-json-1.1
+strict-transport-security: max-age=31536000; includeSubDomains
+x-amzn-requestid: [random uuid]
+";
+
+/// The same where a browser's page asks.
+pub const HEAD_FOR_PAGES: &str = "\
 access-control-allow-origin: *
 access-control-expose-headers: x-amzn-requestid,x-amzn-errortype,x-amzn-errormessage,date
 content-length: [length of the body]
@@ -94,7 +102,9 @@ impl Answer {
     /// The same for whatever differs: no text in the header, another body, more headers.
     #[track_caller]
     pub fn is_fault(&self, status: u16, exception: &str, text: Option<&str>, body: &str, more: &[&str]) {
-        let mut head: Vec<String> = HEAD.lines().map(|line| format!("{line}\n")).collect();
+        let for_page = self.headers.contains_key("access-control-allow-origin");
+        let head = if for_page { HEAD_FOR_PAGES } else { HEAD };
+        let mut head: Vec<String> = head.lines().map(|line| format!("{line}\n")).collect();
         head.push(format!("x-amzn-errortype: {exception}:\n"));
         head.extend(text.map(|text| format!("x-amzn-errormessage: {text}\n")));
         head.extend(more.iter().map(|line| format!("{line}\n")));

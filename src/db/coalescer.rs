@@ -1,0 +1,103 @@
+//! Questions to the database that are asked together: those that come while others are being answered wait, and go in the
+//! next statement.
+//!
+//! A question that comes alone is asked at once: nobody waits for company. It never joins a statement that was sent
+//! already, whose snapshot is older than it. Whoever gets no answer here, because the statement failed or took too long,
+//! asks by itself: so a failure of one question is no failure of its neighbours'.
+
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use tokio::sync::{Mutex, mpsc, oneshot};
+
+/// A statement that takes longer is given up, and everyone who waits for it or behind it asks alone.
+const PATIENCE: Duration = Duration::from_secs(1);
+
+/// Where questions `Q` wait for answers `A`.
+#[derive(Debug)]
+pub struct Coalescer<Q, A> {
+    queue: mpsc::UnboundedSender<Waiter<Q, A>>,
+    waiting: Mutex<mpsc::UnboundedReceiver<Waiter<Q, A>>>,
+    running: AtomicBool,
+}
+
+#[derive(Debug)]
+struct Waiter<Q, A> {
+    question: Q,
+    answer: oneshot::Sender<A>,
+}
+
+impl<Q, A> Default for Coalescer<Q, A> {
+    fn default() -> Self {
+        let (queue, waiting) = mpsc::unbounded_channel();
+        Self { queue, waiting: Mutex::new(waiting), running: AtomicBool::new(false) }
+    }
+}
+
+impl<Q, A> Coalescer<Q, A> {
+    /// The answer; none where the question is to be asked alone.
+    pub async fn ask(&self, question: Q) -> Option<A> {
+        if !self.running.load(Ordering::SeqCst) {
+            return None;
+        }
+        let (answer, answered) = oneshot::channel();
+        self.queue.send(Waiter { question, answer }).ok()?;
+        // At its end `run` says so first and empties the queue then: this one was in it, or sees the end here.
+        if !self.running.load(Ordering::SeqCst) {
+            return None;
+        }
+        answered.await.ok()
+    }
+
+    /// Asks what waits, at most `most` questions at a time in the order in which they came, for as long as it is polled.
+    /// `ask_all` answers in the order of the questions, or not at all. One such task at a time: a second waits.
+    pub async fn run<F>(&self, most: usize, ask_all: impl Fn(Vec<Q>) -> F)
+    where
+        F: Future<Output = Option<Vec<A>>>,
+    {
+        let mut running = Running { waiting: self.waiting.lock().await, flag: &self.running };
+        running.flag.store(true, Ordering::SeqCst);
+        let mut batch = Vec::with_capacity(most);
+        while running.waiting.recv_many(&mut batch, most).await > 0 {
+            // Of those that are gone nobody wants the answer.
+            let (questions, askers): (Vec<Q>, Vec<_>) = (batch.drain(..))
+                .filter(|waiter| !waiter.answer.is_closed())
+                .map(|waiter| (waiter.question, waiter.answer))
+                .unzip();
+            if questions.is_empty() {
+                continue;
+            }
+            match tokio::time::timeout(PATIENCE, ask_all(questions)).await {
+                Ok(Some(answers)) => {
+                    for (asker, answer) in askers.into_iter().zip(answers) {
+                        let _ = asker.send(answer);
+                    }
+                }
+                // Whoever came meanwhile would only wait for the same.
+                Ok(None) | Err(_) => running.send_away(),
+            }
+        }
+    }
+}
+
+/// The task that asks: where it ends, in whatever way, nobody is left waiting.
+struct Running<'a, Q, A> {
+    waiting: tokio::sync::MutexGuard<'a, mpsc::UnboundedReceiver<Waiter<Q, A>>>,
+    flag: &'a AtomicBool,
+}
+
+impl<Q, A> Running<'_, Q, A> {
+    fn send_away(&mut self) {
+        while self.waiting.try_recv().is_ok() {}
+    }
+}
+
+impl<Q, A> Drop for Running<'_, Q, A> {
+    fn drop(&mut self) {
+        self.flag.store(false, Ordering::SeqCst);
+        self.send_away();
+    }
+}
+
+#[cfg(test)]
+mod tests;

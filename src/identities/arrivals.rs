@@ -1,0 +1,158 @@
+//! Users who arrive with one login: those who are known found together, and those who are new made together.
+//!
+//! At work there are always several; one statement for all of them costs a fraction of one each. What cannot be decided
+//! so, for whatever reason, is signed in alone (`sign_in.rs`), by the same rules and with its own transaction.
+
+use std::collections::BTreeMap;
+use std::fmt::Write as _;
+
+use sqlx::AssertSqlSafe;
+use sqlx::postgres::PgConnection;
+use uuid::Uuid;
+
+use super::login::{Candidate, Login, LoginKey, check_count};
+use super::sign_in::{self, Change, Claim, SignedIn};
+use crate::db::{Coalescer, Db};
+use crate::error::Result;
+use crate::ids;
+use crate::pools::Pool;
+use crate::retry;
+
+/// How many users one statement looks up or makes.
+const MOST: usize = 64;
+
+/// A transaction that makes several users holds some while it may have to wait for another. It does not wait for long: that
+/// ends a deadlock well before the server looks for one (`deadlock_timeout`), and each user is made alone then.
+const SEVERAL: &str = "set local lock_timeout = '50ms'; ";
+
+/// Where users with one login wait for each other.
+#[derive(Debug, Default)]
+pub struct Arrivals {
+    known: Coalescer<LoginKey, Option<Uuid>>,
+    new: Coalescer<Newcomer, SignedIn>,
+}
+
+/// A user who was not there a moment ago.
+#[derive(Debug)]
+struct Newcomer {
+    candidate: Candidate,
+    /// The id that the identity gets, if it is this one that is made.
+    fresh: Uuid,
+}
+
+impl Arrivals {
+    /// Asks for those who wait, for as long as it is polled. While it is not, all are signed in alone.
+    pub async fn run(&self, db: &Db) {
+        tokio::join!(
+            self.known.run(MOST, |keys| async move { find(db, &keys).await.ok() }),
+            self.new.run(MOST, |newcomers| async move { make(db, &newcomers).await.ok() }),
+        );
+    }
+
+    /// Signs in, with others where that can be.
+    ///
+    /// # Errors
+    /// As [`sign_in::sign_in`].
+    pub async fn sign_in(&self, db: &Db, pool: &Pool, claim: &Claim<'_>, login_limit: u32) -> Result<SignedIn> {
+        match self.together(pool, claim, login_limit).await? {
+            Some(signed_in) => Ok(signed_in),
+            None => Box::pin(alone(db, pool, *claim, login_limit)).await,
+        }
+    }
+
+    /// The claim's identity, if it is a claim to one login that is known, or that belongs to nobody and is to belong to
+    /// somebody new. Nothing if it has to be signed in alone.
+    async fn together(&self, pool: &Pool, claim: &Claim<'_>, login_limit: u32) -> Result<Option<SignedIn>> {
+        let mut candidates = claim.candidates(pool)?;
+        let (Some(candidate), true) = (candidates.pop(), candidates.is_empty()) else { return Ok(None) };
+        match (self.known.ask(candidate.key.clone()).await, claim.named) {
+            (Some(Some(owner)), named) => {
+                // A disabled identity has no logins, so one that has this may be used.
+                let is_named = named.is_none_or(|named| named.uuid == owner && named.region == pool.id.region);
+                Ok(is_named.then_some(SignedIn { identity: owner, change: Change::None }))
+            }
+            (Some(None), None) => {
+                check_count(1, login_limit)?;
+                let fresh = ids::new_identity_uuid(candidate.key.route)?;
+                Ok(self.new.ask(Newcomer { candidate, fresh }).await)
+            }
+            _ => Ok(None),
+        }
+    }
+}
+
+/// Signs in with a transaction of its own.
+async fn alone(db: &Db, pool: &Pool, mut claim: Claim<'_>, login_limit: u32) -> Result<SignedIn> {
+    retry!(*db, |conn| {
+        let tried = sign_in::sign_in(conn, pool, &claim, login_limit).await;
+        claim.again = true;
+        tried
+    })
+}
+
+/// The owners of the logins, in their order.
+async fn find(db: &Db, keys: &[LoginKey]) -> Result<Vec<Option<Uuid>>> {
+    let mut conn = db.acquire().await?;
+    let owners = match keys {
+        [key] => vec![Login::owner(&mut conn, key).await?],
+        keys => Login::owners(&mut conn, keys).await?,
+    };
+    conn.give_back();
+    Ok(owners)
+}
+
+/// Makes the identities of all, or of none if one of them is there already. Of those who came twice, one is made.
+async fn make(db: &Db, newcomers: &[Newcomer]) -> Result<Vec<SignedIn>> {
+    let mut firsts = BTreeMap::new();
+    for newcomer in newcomers {
+        firsts.entry(&newcomer.candidate.key).or_insert(newcomer);
+    }
+    let mut conn = db.acquire().await?;
+    insert(&mut conn, firsts.values().copied()).await?;
+    conn.give_back();
+    let signed_in = |newcomer: &Newcomer| {
+        let identity = firsts.get(&newcomer.candidate.key).map_or(newcomer.fresh, |first| first.fresh);
+        let change = if identity == newcomer.fresh { Change::Created } else { Change::None };
+        SignedIn { identity, change }
+    };
+    Ok(newcomers.iter().map(signed_in).collect())
+}
+
+/// Inserts logins, in the order in which all writers insert them, and their identities.
+///
+/// As one message, which is one transaction (<https://www.postgresql.org/docs/current/protocol-flow.html>, "Multiple
+/// Statements in a Simple Query"): begin, two prepared statements and commit would be four round trips. A message has no
+/// parameters, so values are written as numbers and hexadecimal digits, of which nothing can break out.
+async fn insert(conn: &mut PgConnection, newcomers: impl Iterator<Item = &Newcomer> + Clone) -> Result<()> {
+    let mut sql = String::with_capacity(1_024);
+    if newcomers.clone().nth(1).is_some() {
+        sql.push_str(SEVERAL);
+    }
+    sql.push_str("insert into logins (route, provider_no, subject_key, subject, identity_id) values ");
+    list(&mut sql, newcomers.clone(), |sql, Newcomer { candidate, fresh }| {
+        let LoginKey { route, provider_no, subject_key } = &candidate.key;
+        let subject_key = hex::encode(subject_key);
+        let _ = write!(sql, "({}, {provider_no}, decode('{subject_key}', 'hex'), ", route.0);
+        let _ = match &candidate.text {
+            Some(text) => write!(sql, "convert_from(decode('{}', 'hex'), 'UTF8')", hex::encode(text)),
+            None => sql.write_str("null"),
+        };
+        let _ = write!(sql, ", '{fresh}')");
+    });
+    sql.push_str("; insert into identities (route, identity_id) values ");
+    list(&mut sql, newcomers, |sql, Newcomer { candidate, fresh }| {
+        let _ = write!(sql, "({}, '{fresh}')", candidate.key.route.0);
+    });
+    sqlx::raw_sql(AssertSqlSafe(sql)).execute(conn).await?;
+    Ok(())
+}
+
+/// Writes one row for each, with commas between.
+fn list<'a>(sql: &mut String, newcomers: impl Iterator<Item = &'a Newcomer>, row: impl Fn(&mut String, &Newcomer)) {
+    for (position, newcomer) in newcomers.enumerate() {
+        if position > 0 {
+            sql.push_str(", ");
+        }
+        row(sql, newcomer);
+    }
+}
