@@ -7,6 +7,8 @@ SHELL := /bin/bash
 export SQLX_OFFLINE ?= true
 CLIENTS := target/clients
 CONSUMERS := target/consumers
+# How much `make bench` loads.
+SIZE ?= default
 
 .PHONY: help dev test build lint bench prepare release test-faults test-consumers postgres clients consumers
 
@@ -43,8 +45,8 @@ test-consumers: postgres clients consumers ## real consumers take our tokens: Ce
 release: build ## an archive of the binary, its licence and documents, with its checksum: target/release/*.tar.gz
 	.ci/make-archive
 
-bench: postgres ## what one token costs, against one bare signature
-	cargo bench --locked --bench tokens
+bench: postgres ## what the broker costs, against bare signatures (SIZE=small, default, full)
+	cargo bench --locked --bench performance -- --size $(SIZE) $(ARGS)
 
 prepare: postgres ## make the offline query data (.sqlx) anew
 	.ci/with-postgres .ci/prepare-queries .sqlx
