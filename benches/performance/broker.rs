@@ -8,6 +8,7 @@ use nix::unistd::Pid;
 use tokio::net::TcpStream;
 
 use crate::load::{Connection, Operation};
+use crate::measure::Subject;
 use crate::population::Population;
 use crate::process::{self, Memory, Process};
 
@@ -67,6 +68,20 @@ impl Broker {
 
     pub fn pid(&self) -> Pid {
         self.process.pid()
+    }
+
+    /// This broker and its database, under these operations.
+    pub fn subject<'a>(
+        &self,
+        population: &Population,
+        operations: impl Fn(usize) -> Vec<Operation> + 'a,
+    ) -> Subject<'a> {
+        Subject {
+            addresses: vec![self.address],
+            processes: vec![self.pid()],
+            postgres: Some(population.server.pid()),
+            operations: Box::new(operations),
+        }
     }
 
     pub fn memory(&self) -> Memory {

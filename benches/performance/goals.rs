@@ -1,80 +1,113 @@
-//! The figures that the goals are about: rounds of each subject take turns, so that all see the same machine.
+//! What the goals are about: rounds of each subject take turns, so that all see the same machine.
 
-use std::sync::Arc;
+use std::path::Path;
+use std::time::Duration;
 
+use crate::answers;
 use crate::broker::Broker;
 use crate::floors::{BareSignature, Lookup, lookups};
-use crate::measure::{Round, Series, Subject};
+use crate::measure::{Effort, Row, Subject};
+use crate::peers::Peer;
 use crate::population::Population;
 use crate::requests::Requests;
 
 pub const CONNECTIONS: usize = 16;
+const FIRST_TIME: usize = 3_000;
+const STARTS: usize = 5;
 
-/// A database's brokers under one algorithm.
+/// A known user's token at one size of the database.
 pub struct Known {
-    pub size: usize,
-    pub rounds: Vec<Round>,
+    pub row: Row,
     pub lookups: Vec<Lookup>,
 }
 
 pub struct Goals {
     pub algorithm: &'static str,
-    /// By size of the database.
+    /// By size, the least first.
     pub known: Vec<Known>,
+    /// Which of them is the size that goals are set for.
+    pub main: usize,
+    pub first_time: Row,
+    pub peers: [Peer; 2],
+    /// Resident memory before the first request, in MB.
+    pub idle: f64,
+    /// From the start of a broker to its first token, in milliseconds.
+    pub starts: Vec<f64>,
 }
 
 /// Tokens of a round: enough for a second or two.
 pub fn tokens(algorithm: &str) -> usize {
-    if algorithm == "RS256" { 8_000 } else { 24_000 }
+    if algorithm == "RS256" { 8_000 } else { 20_000 }
 }
 
-pub async fn measure(algorithm: &'static str, populations: &[Population], rounds: usize) -> Goals {
+pub async fn measure(
+    algorithm: &'static str,
+    populations: &[Population],
+    main: usize,
+    peers: Option<&Path>,
+    effort: Effort,
+) -> Goals {
     let bare = BareSignature::of(algorithm);
-    let mut subjects = Vec::new();
-    let mut known = Vec::new();
+    let requests: Vec<Requests> = populations.iter().map(Requests::new).collect();
+    let mut brokers = Vec::new();
     for population in populations {
-        population.forget_signing_keys().await;
-        let broker = Broker::start(population, algorithm, &[]).await;
-        let subject = Subject {
-            addresses: vec![broker.address],
-            processes: vec![broker.pid()],
-            postgres: Some(population.server.pid()),
-        };
-        let requests = Requests::new(population);
-        subject.saturate(requests.known(2_000), CONNECTIONS, 4_000).await;
-        lookups(population).await;
-        subjects.push((population, requests, subject, broker));
-        known.push(Known { size: population.size, rounds: Vec::new(), lookups: Vec::new() });
+        brokers.push(Broker::start(population, algorithm, &[]).await);
     }
-    for number in 1..=rounds {
-        for ((population, requests, subject, _), known) in subjects.iter().zip(&mut known) {
-            let operations = requests.known(population.users.len());
-            let bare = bare.measure();
-            let round = subject.saturate(operations, CONNECTIONS, tokens(algorithm)).await;
-            known.rounds.push(Round { bare, ..round });
+    tokio::time::sleep(Duration::from_secs(1)).await;
+    let idle = brokers[main].memory().now;
+    let parts = || populations.iter().zip(&requests).zip(&brokers);
+    let subjects: Vec<Subject> = parts()
+        .map(|((population, requests), broker)| broker.subject(population, |count| requests.known(count)))
+        .collect();
+    let first_time_subject = brokers[main].subject(&populations[main], |count| requests[main].first_time(count));
+    let row = |name: &str, population: &Population| Row::new(name, algorithm, population.size, CONNECTIONS);
+    let mut known: Vec<Known> = populations
+        .iter()
+        .map(|population| Known { row: row("known user", population), lookups: Vec::new() })
+        .collect();
+    let mut first_time = row("first-time user", &populations[main]);
+    let mut peers = Peer::start(peers, algorithm).await;
+
+    for (((population, requests), broker), subject) in parts().zip(&subjects) {
+        answers::check_token(broker.address, population, &requests.known(1)[0]).await;
+        answers::check_token(broker.address, population, &requests.first_time(1)[0]).await;
+        subject.saturate(&bare, CONNECTIONS, effort.of(tokens(algorithm) / 2)).await;
+        lookups(population).await;
+    }
+    first_time_subject.saturate(&bare, CONNECTIONS, effort.of(FIRST_TIME / 4)).await;
+    for peer in peers.iter().filter_map(|peer| peer.running.as_ref().ok()) {
+        peer.subject.saturate(&bare, CONNECTIONS, effort.of(peer.total)).await;
+    }
+
+    for number in 1..=effort.rounds {
+        for ((population, subject), known) in populations.iter().zip(&subjects).zip(&mut known) {
+            let round = subject.saturate(&bare, CONNECTIONS, effort.of(tokens(algorithm))).await;
+            known.row.rounds.push(round);
             known.lookups.push(lookups(population).await);
         }
-        eprintln!("{algorithm}: round {number} of {rounds}");
-    }
-    Goals { algorithm, known }
-}
-
-impl Goals {
-    pub fn print(&self) {
-        for known in &self.known {
-            let series = |figure: fn(&Round) -> f64| Series::of(&known.rounds, figure).text(1);
-            let ratio = |figure: fn(&Round) -> f64| Series::of(&known.rounds, figure).text(2);
-            println!("\n{}, known user, {} identities: median (range)", self.algorithm, known.size);
-            println!("  bare signature         {} us CPU", series(|round| round.bare));
-            println!("  broker                 {} us CPU per token", series(|round| round.server));
-            println!("  postgres               {} us CPU per token", series(|round| round.postgres));
-            println!("  generator              {} us CPU per token", series(|round| round.generator));
-            println!("  throughput             {} tokens/s", series(|round| round.rate));
-            println!("  broker / bare          {}", ratio(|round| round.server / round.bare));
-            println!("  (broker + pg) / bare   {}", ratio(|round| round.total() / round.bare));
-            println!("  throughput / bare      {}", ratio(|round| round.rate * round.bare / 1e6));
-            println!("  bare look-up: server   {} us CPU", Series::of(&known.lookups, |l| l.server).text(1));
-            println!("  bare look-up: client   {} us CPU", Series::of(&known.lookups, |l| l.client).text(1));
+        first_time.rounds.push(first_time_subject.saturate(&bare, CONNECTIONS, effort.of(FIRST_TIME)).await);
+        for peer in &mut peers {
+            if let Ok(running) = &peer.running {
+                peer.rounds.push(running.subject.saturate(&bare, CONNECTIONS, effort.of(running.total)).await);
+            }
         }
+        for (subject, known) in subjects.iter().zip(&mut known) {
+            let last = known.row.rounds[number - 1];
+            known.row.fixed.push(subject.at_half(&last, CONNECTIONS, effort).await);
+        }
+        eprintln!("{algorithm}: round {number} of {} of the goals", effort.rounds);
     }
+    let last = first_time.rounds[effort.rounds - 1];
+    first_time.fixed.push(first_time_subject.at_half(&last, CONNECTIONS, effort).await);
+    for (known, broker) in known.iter_mut().zip(&brokers) {
+        known.row.peak = broker.memory().peak;
+    }
+    first_time.peak = brokers[main].memory().peak;
+
+    let mut starts = Vec::new();
+    for _ in 0..STARTS {
+        let took = Broker::time_to_first_token(&populations[main], algorithm, &requests[main].known(1)[0]).await;
+        starts.push(took.as_secs_f64() * 1e3);
+    }
+    Goals { algorithm, known, main, first_time, peers, idle, starts }
 }

@@ -224,6 +224,7 @@ impl Timer {
     fn every(interval: Duration) -> Self {
         let timer = TimerFd::new(ClockId::CLOCK_MONOTONIC, TimerFlags::TFD_NONBLOCK).unwrap();
         timer.set(Expiration::Interval(TimeSpec::from(interval)), TimerSetTimeFlags::empty()).unwrap();
+        #[expect(deprecated, reason = "its successor is unsafe, and demands no more than an owned descriptor promises")]
         Self(AsyncFd::new(timer.into()).unwrap())
     }
 

@@ -1,21 +1,40 @@
-//! Rounds of load, what each cost, and the median and range of several.
+//! Rounds of load on a subject, and what each cost.
 
 use std::net::SocketAddr;
 use std::sync::Arc;
 
 use nix::unistd::Pid;
 
-use crate::load::{Load, Operation, Outcome};
+use crate::floors::BareSignature;
+use crate::load::{Load, Operation};
 use crate::process::Cpu;
 
-/// Who answers, and whose CPU time is counted for it.
-pub struct Subject {
+/// How long and how often to measure.
+#[derive(Clone, Copy)]
+pub struct Effort {
+    pub rounds: usize,
+    /// Every number of operations is divided by this.
+    pub divisor: usize,
+}
+
+impl Effort {
+    pub fn of(self, total: usize) -> usize {
+        total / self.divisor
+    }
+}
+
+/// Makes so many operations, or fewer, which are then repeated.
+pub type Make<'a> = Box<dyn Fn(usize) -> Vec<Operation> + 'a>;
+
+/// Who answers what, and whose CPU time is counted for it.
+pub struct Subject<'a> {
     pub addresses: Vec<SocketAddr>,
     pub processes: Vec<Pid>,
     pub postgres: Option<Pid>,
+    pub operations: Make<'a>,
 }
 
-/// CPU microseconds per operation, and operations per second.
+/// CPU microseconds per operation, and operations per second, of as many as the connections bear.
 #[derive(Clone, Copy)]
 pub struct Round {
     pub server: f64,
@@ -30,6 +49,11 @@ impl Round {
     pub fn total(&self) -> f64 {
         self.server + self.postgres
     }
+
+    /// The total in bare signatures.
+    pub fn signatures(&self) -> f64 {
+        self.total() / self.bare
+    }
 }
 
 /// Latencies at a fixed rate, in milliseconds.
@@ -41,67 +65,74 @@ pub struct Fixed {
     pub p999: f64,
 }
 
-impl Subject {
-    /// Runs `total` operations, each connection as fast as it is answered.
-    pub async fn saturate(&self, operations: Vec<Operation>, connections: usize, total: usize) -> Round {
-        let load = self.load(operations, connections, total);
+/// What was measured of a subject.
+pub struct Row {
+    pub name: String,
+    pub algorithm: &'static str,
+    pub identities: usize,
+    pub connections: usize,
+    pub rounds: Vec<Round>,
+    pub fixed: Vec<Fixed>,
+    /// The most memory that a broker had at any time up to then, in MB.
+    pub peak: f64,
+}
+
+impl Row {
+    pub fn new(name: &str, algorithm: &'static str, identities: usize, connections: usize) -> Self {
+        let name = name.to_owned();
+        Self { name, algorithm, identities, connections, rounds: Vec::new(), fixed: Vec::new(), peak: 0.0 }
+    }
+}
+
+/// Seconds of load at a fixed rate.
+const FIXED_SECONDS: f64 = 3.0;
+
+impl Subject<'_> {
+    /// Runs `total` operations, on each connection as fast as they are answered.
+    pub async fn saturate(&self, bare: &BareSignature, connections: usize, total: usize) -> Round {
+        let load = self.load(connections, total);
+        let bare = bare.measure();
         let before = self.cpu();
         let outcome = load.closed_loop().await;
-        let each = |after: Cpu, before: Cpu| (after - before).micros() / f64::from(u32::try_from(total).unwrap());
         let after = self.cpu();
-        Round {
-            server: each(after[0], before[0]),
-            postgres: each(after[1], before[1]),
-            generator: each(after[2], before[2]),
-            rate: outcome.rate,
-            bare: f64::NAN,
-        }
+        let each = |part: usize| (after[part] - before[part]).micros() / f64::from(u32::try_from(total).unwrap());
+        Round { server: each(0), postgres: each(1), generator: each(2), rate: outcome.rate, bare }
     }
 
-    /// Runs `total` operations at `rate`.
-    pub async fn at_rate(&self, operations: Vec<Operation>, connections: usize, total: usize, rate: f64) -> Fixed {
-        let outcome: Outcome = self.load(operations, connections, total).open_loop(rate).await;
-        Fixed {
-            rate: outcome.rate,
-            p50: outcome.percentile(50.0),
-            p99: outcome.percentile(99.0),
-            p999: outcome.percentile(99.9),
-        }
+    /// Runs operations at half of the rate at which it was saturated.
+    pub async fn at_half(&self, saturated: &Round, connections: usize, effort: Effort) -> Fixed {
+        let rate = saturated.rate / 2.0;
+        #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "a number of operations")]
+        let total = effort.of((rate * FIXED_SECONDS) as usize);
+        let outcome = self.load(connections, total).open_loop(rate).await;
+        let percentile = |percentile: f64| outcome.percentile(percentile);
+        Fixed { rate, p50: percentile(50.0), p99: percentile(99.0), p999: percentile(99.9) }
     }
 
-    fn load(&self, operations: Vec<Operation>, connections: usize, total: usize) -> Load {
-        Load { operations: Arc::new(operations), targets: self.addresses.clone(), connections, total }
+    /// Rounds of `total` operations, then some at half of the rate.
+    pub async fn measure(
+        &self,
+        bare: &BareSignature,
+        connections: usize,
+        total: usize,
+        effort: Effort,
+    ) -> (Vec<Round>, Vec<Fixed>) {
+        self.saturate(bare, connections, effort.of(total) / 4).await; // to warm up
+        let mut rounds = Vec::new();
+        for _ in 0..effort.rounds {
+            rounds.push(self.saturate(bare, connections, effort.of(total)).await);
+        }
+        let last = rounds[rounds.len() - 1];
+        (rounds, vec![self.at_half(&last, connections, effort).await])
+    }
+
+    fn load(&self, connections: usize, total: usize) -> Load {
+        let operations = Arc::new((self.operations)(total));
+        Load { operations, targets: self.addresses.clone(), connections, total }
     }
 
     /// Of the servers, of Postgres, of the generator.
     fn cpu(&self) -> [Cpu; 3] {
         [self.processes.iter().copied().map(Cpu::of).sum(), self.postgres.map(Cpu::of).unwrap_or_default(), Cpu::own()]
-    }
-}
-
-/// Figures of several rounds.
-pub struct Series(Vec<f64>);
-
-impl Series {
-    pub fn of<T>(rounds: &[T], figure: impl Fn(&T) -> f64) -> Self {
-        let mut figures: Vec<f64> = rounds.iter().map(figure).collect();
-        figures.sort_by(f64::total_cmp);
-        Self(figures)
-    }
-
-    /// Of two kinds of rounds that took turns.
-    pub fn of_pairs<A, B>(some: &[A], others: &[B], figure: impl Fn(&A, &B) -> f64) -> Self {
-        Self::of(&some.iter().zip(others).collect::<Vec<_>>(), |(a, b)| figure(a, b))
-    }
-
-    pub fn median(&self) -> f64 {
-        let middle = self.0.len() / 2;
-        if self.0.len() % 2 == 1 { self.0[middle] } else { f64::midpoint(self.0[middle - 1], self.0[middle]) }
-    }
-
-    /// `median (least–most)`
-    pub fn text(&self, decimals: usize) -> String {
-        let (least, most) = (self.0[0], self.0[self.0.len() - 1]);
-        format!("{:.decimals$} ({least:.decimals$}–{most:.decimals$})", self.median())
     }
 }

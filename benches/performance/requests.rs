@@ -6,7 +6,11 @@ use std::time::SystemTime;
 use aws_credential_types::Credentials;
 use aws_sigv4::http_request::{SignableBody, SignableRequest, SigningSettings, sign};
 use aws_sigv4::sign::v4;
+use aws_smithy_runtime_api::client::identity::Identity;
+use serde::Deserialize;
+use uuid::Uuid;
 
+use crate::dice::Dice;
 use crate::load::Operation;
 use crate::population::{PROVIDER, Population};
 
@@ -14,41 +18,127 @@ use crate::population::{PROVIDER, Population};
 const HOST: &str = "localhost";
 const SERVICE: &str = "AWSCognitoIdentityService";
 
-/// Makes the requests to one database's brokers. Signatures hold for five minutes.
+/// A developer's access key. Signatures hold for five minutes.
+pub struct Signer(Identity);
+
+/// Makes the requests to one database's brokers.
 pub struct Requests<'a> {
     population: &'a Population,
-    identity: aws_smithy_runtime_api::client::identity::Identity,
+    signer: Signer,
 }
 
 impl<'a> Requests<'a> {
     pub fn new(population: &'a Population) -> Self {
-        let credentials =
-            Credentials::new(population.access_key.as_str(), population.secret.as_str(), None, None, "benchmark");
-        Self { population, identity: credentials.into() }
+        Self { population, signer: Signer::new(population.access_key.as_str(), &population.secret) }
     }
 
-    /// Tokens for `count` of the sampled users, from the `skip`th on.
+    /// Tokens for users that have an identity, up to as many as were drawn.
     pub fn known(&self, count: usize) -> Vec<Operation> {
-        self.population.users.iter().cycle().take(count).map(|user| self.token(user)).collect()
+        self.population.users.iter().take(count).map(|user| self.token(user)).collect()
     }
 
     /// Tokens for users that nobody has seen yet, nor will again.
     pub fn first_time(&self, count: usize) -> Vec<Operation> {
-        (0..count).map(|_| self.token(&uuid::Uuid::new_v4().to_string())).collect()
+        (0..count).map(|_| self.token(&Uuid::new_v4().to_string())).collect()
     }
 
-    pub fn token(&self, user: &str) -> Operation {
+    /// New guests: an identity, then a token for it.
+    pub fn guests(&self, _: usize) -> Vec<Operation> {
+        vec![self.guest()]
+    }
+
+    /// Credentials for guests.
+    pub fn credentials(&self, count: usize) -> Vec<Operation> {
+        self.population.guests.iter().take(count).map(|guest| self.credentials_of(*guest)).collect()
+    }
+
+    /// The identities of users.
+    pub fn lookups(&self, count: usize) -> Vec<Operation> {
+        self.population.users.iter().take(count).map(|user| self.lookup(user)).collect()
+    }
+
+    /// The keys that verify tokens.
+    pub fn keys() -> Operation {
+        Operation::once(format!("GET /.well-known/jwks.json HTTP/1.1\r\nhost: {HOST}\r\n\r\n").into_bytes())
+    }
+
+    /// In every hundred, 70 known users, 10 guests, 10 credentials, 5 look-ups and 5 first-time users, drawn anew each
+    /// time.
+    pub fn mix(&self, count: usize) -> Vec<Operation> {
+        let mut dice = Dice::new();
+        let Population { users, guests, .. } = self.population;
+        let draw = |_| match dice.below(100) {
+            0..70 => self.token(&users[dice.below(users.len())]),
+            70..80 => self.guest(),
+            80..90 => self.credentials_of(guests[dice.below(guests.len())]),
+            90..95 => self.lookup(&users[dice.below(users.len())]),
+            _ => self.token(&Uuid::new_v4().to_string()),
+        };
+        (0..count).map(draw).collect()
+    }
+
+    fn token(&self, user: &str) -> Operation {
         let pool = &self.population.pool.id;
         let body = format!(r#"{{"IdentityPoolId":"{pool}","Logins":{{"{PROVIDER}":"{user}"}}}}"#);
-        self.signed("GetOpenIdTokenForDeveloperIdentity", &body)
+        self.signer.signed("GetOpenIdTokenForDeveloperIdentity", &body)
     }
 
-    fn signed(&self, operation: &str, body: &str) -> Operation {
+    fn lookup(&self, user: &str) -> Operation {
+        let pool = &self.population.pool.id;
+        let body = format!(r#"{{"IdentityPoolId":"{pool}","DeveloperUserIdentifier":"{user}"}}"#);
+        self.signer.signed("LookupDeveloperIdentity", &body)
+    }
+
+    fn guest(&self) -> Operation {
+        let body = format!(r#"{{"IdentityPoolId":"{}"}}"#, self.population.pool.id);
+        let token = |answer: &[u8]| {
+            let identity: IdentityIdOutput = serde_json::from_slice(answer).unwrap();
+            unsigned("GetOpenIdToken", &format!(r#"{{"IdentityId":"{}"}}"#, identity.identity_id))
+        };
+        Operation { first: unsigned("GetId", &body), then: Some(token) }
+    }
+
+    fn credentials_of(&self, guest: Uuid) -> Operation {
+        let identity = self.population.pool.identity_id(guest);
+        let body = format!(r#"{{"IdentityId":"{identity}"}}"#);
+        Operation::once(unsigned("GetCredentialsForIdentity", &body))
+    }
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "PascalCase")]
+struct IdentityIdOutput<'a> {
+    identity_id: &'a str,
+}
+
+fn unsigned(operation: &str, body: &str) -> Vec<u8> {
+    request(&headers(&format!("{SERVICE}.{operation}")), body)
+}
+
+fn headers(target: &str) -> [(&str, &str); 3] {
+    [("content-type", "application/x-amz-json-1.1"), ("host", HOST), ("x-amz-target", target)]
+}
+
+fn request(headers: &[(&str, &str)], body: &str) -> Vec<u8> {
+    let mut request = "POST / HTTP/1.1\r\n".to_owned();
+    for (name, value) in headers {
+        write!(request, "{name}: {value}\r\n").unwrap();
+    }
+    write!(request, "content-length: {}\r\n\r\n{body}", body.len()).unwrap();
+    request.into_bytes()
+}
+
+impl Signer {
+    pub fn new(access_key: &str, secret: &str) -> Self {
+        Self(Credentials::new(access_key, secret, None, None, "benchmark").into())
+    }
+
+    pub fn signed(&self, operation: &str, body: &str) -> Operation {
         let target = format!("{SERVICE}.{operation}");
-        let headers = [("content-type", "application/x-amz-json-1.1"), ("host", HOST), ("x-amz-target", &target)];
+        let headers = headers(&target);
         #[expect(clippy::disallowed_methods, reason = "the signer asks for the date of the machine")]
         let params = v4::SigningParams::builder()
-            .identity(&self.identity)
+            .identity(&self.0)
             .region("us-east-1")
             .name("cognito-identity")
             .time(SystemTime::now())
@@ -59,11 +149,7 @@ impl<'a> Requests<'a> {
         let url = format!("http://{HOST}/");
         let signable = SignableRequest::new("POST", &url, headers.into_iter(), SignableBody::Bytes(body.as_bytes()));
         let (instructions, _) = sign(signable.unwrap(), &params).unwrap().into_parts();
-        let mut request = "POST / HTTP/1.1\r\n".to_owned();
-        for (name, value) in headers.into_iter().chain(instructions.headers()) {
-            write!(request, "{name}: {value}\r\n").unwrap();
-        }
-        write!(request, "content-length: {}\r\n\r\n{body}", body.len()).unwrap();
-        Operation::once(request.into_bytes())
+        let headers: Vec<_> = headers.into_iter().chain(instructions.headers()).collect();
+        Operation::once(request(&headers, body))
     }
 }
