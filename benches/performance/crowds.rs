@@ -18,7 +18,7 @@ pub async fn measure(algorithm: &'static str, population: &Population, effort: E
         let broker = Broker::start(population, algorithm, &[]).await;
         let subject = broker.subject(population, |count| requests.known(count));
         let mut row = Row::new("known user", algorithm, population.size, connections);
-        (row.rounds, row.fixed) = subject.measure(&bare, connections, tokens(algorithm) / 2, effort).await;
+        (row.rounds, row.fixed) = subject.measure(&bare, connections, tokens(algorithm), effort).await;
         row.peak = broker.memory().peak;
         eprintln!("{algorithm}: {connections} connections at {} identities", population.size);
         rows.push(row);

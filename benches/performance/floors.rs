@@ -16,7 +16,7 @@ const MESSAGE: [u8; 483] = [b'a'; 483];
 const LOOKUPS: usize = 20_000;
 const AT_ONCE: usize = 16;
 
-/// Signs on one core, as often as takes a few tenths of a second.
+/// Signs on one core, as often as takes some quarter of a second.
 pub struct BareSignature {
     sign: Box<dyn Fn()>,
     times: u32,
@@ -31,13 +31,13 @@ impl BareSignature {
                 let mut out = [0; 256];
                 key.sign(&signature::RSA_PKCS1_SHA256, &random, &MESSAGE, &mut out).unwrap();
             };
-            Self { sign: Box::new(sign), times: 2_000 }
+            Self { sign: Box::new(sign), times: 1_000 }
         } else {
             let key = EcdsaKeyPair::generate(&signature::ECDSA_P256_SHA256_FIXED_SIGNING).unwrap();
             let sign = move || {
                 key.sign(&random, &MESSAGE).unwrap();
             };
-            Self { sign: Box::new(sign), times: 30_000 }
+            Self { sign: Box::new(sign), times: 15_000 }
         }
     }
 

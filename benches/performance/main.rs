@@ -44,7 +44,7 @@ struct Arguments {
     /// How much to load.
     #[arg(long, value_enum, default_value = "default")]
     size: Size,
-    /// Rounds of each measurement: 5, or 1 of the small size.
+    /// Rounds of what the goals are about: 9, or 1 of the small size. Others have 3 at most.
     #[arg(long)]
     rounds: Option<usize>,
     /// Where to keep the databases for the next run; thrown away otherwise.
@@ -95,7 +95,7 @@ impl Size {
     fn effort(self, rounds: Option<usize>) -> Effort {
         match self {
             Self::Small => Effort { rounds: rounds.unwrap_or(1), divisor: 8 },
-            _ => Effort { rounds: rounds.unwrap_or(5), divisor: 1 },
+            _ => Effort { rounds: rounds.unwrap_or(9), divisor: 1 },
         }
     }
 }

@@ -23,7 +23,7 @@ impl Effort {
     }
 }
 
-/// Makes so many operations, or fewer, which are then repeated.
+/// Makes so many operations, or fewer, which are then repeated; others each time, where that makes a difference.
 pub type Make<'a> = Box<dyn Fn(usize) -> Vec<Operation> + 'a>;
 
 /// Who answers what, and whose CPU time is counted for it.
@@ -41,7 +41,7 @@ pub struct Round {
     pub postgres: f64,
     pub generator: f64,
     pub rate: f64,
-    /// Of one bare signature, measured just before.
+    /// Of one bare signature, measured just before and after.
     pub bare: f64,
 }
 
@@ -91,10 +91,11 @@ impl Subject<'_> {
     /// Runs `total` operations, on each connection as fast as they are answered.
     pub async fn saturate(&self, bare: &BareSignature, connections: usize, total: usize) -> Round {
         let load = self.load(connections, total);
-        let bare = bare.measure();
+        let earlier = bare.measure();
         let before = self.cpu();
         let outcome = load.closed_loop().await;
         let after = self.cpu();
+        let bare = f64::midpoint(earlier, bare.measure());
         let each = |part: usize| (after[part] - before[part]).micros() / f64::from(u32::try_from(total).unwrap());
         Round { server: each(0), postgres: each(1), generator: each(2), rate: outcome.rate, bare }
     }

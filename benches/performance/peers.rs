@@ -65,7 +65,7 @@ async fn oidc_provider(folder: &Path, algorithm: &str) -> Result<Running, String
     let header = jsonwebtoken::decode_header(answer["access_token"].as_str().unwrap()).unwrap();
     assert_eq!(format!("{:?}", header.alg), algorithm);
     let operations = move |_| vec![Operation::once(request.clone().into())];
-    Ok(running(process, address, 3_000, operations))
+    Ok(running(process, address, 2_000, operations))
 }
 
 /// moto_server: for each request a UUID that is called a token, and nothing signed.
@@ -87,7 +87,7 @@ async fn moto(folder: &Path) -> Result<Running, String> {
     let operations = move |_| vec![signer.signed("GetOpenIdTokenForDeveloperIdentity", &body)];
     let answer: Value = serde_json::from_slice(connection.run(&operations(1)[0]).await).unwrap();
     assert!(answer["Token"].is_string(), "{answer}");
-    Ok(running(process, address, 800, operations))
+    Ok(running(process, address, 500, operations))
 }
 
 /// Starts a program and waits until it listens on `port`.

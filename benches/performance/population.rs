@@ -26,7 +26,7 @@ pub const PROVIDER: &str = "login.bench";
 const ACCOUNT: &str = "111122223333";
 const BATCH: usize = 10_000;
 /// How many users, of all, the requests of a run are about.
-const SAMPLE: usize = 20_000;
+const SAMPLE: usize = 50_000;
 const GUESTS: usize = 2_000;
 
 /// What must be known of a filled database to use it again; kept beside it.
@@ -51,7 +51,7 @@ pub struct Population {
     pub size: usize,
     pub shared_buffers: &'static str,
     pub bytes_per_identity: f64,
-    /// Some of its developer users.
+    /// Some of its developer users, drawn at random.
     pub users: Vec<String>,
     /// The identities of some guests.
     pub guests: Vec<Uuid>,

@@ -1,5 +1,6 @@
 //! The requests of each scenario, as bytes to be sent: those of developers signed beforehand by the official signer.
 
+use std::cell::Cell;
 use std::fmt::Write as _;
 use std::time::SystemTime;
 
@@ -25,16 +26,26 @@ pub struct Signer(Identity);
 pub struct Requests<'a> {
     population: &'a Population,
     signer: Signer,
+    /// How many of the users drawn have been asked for.
+    asked: Cell<usize>,
 }
 
 impl<'a> Requests<'a> {
     pub fn new(population: &'a Population) -> Self {
-        Self { population, signer: Signer::new(population.access_key.as_str(), &population.secret) }
+        let signer = Signer::new(population.access_key.as_str(), &population.secret);
+        Self { population, signer, asked: Cell::new(0) }
     }
 
-    /// Tokens for users that have an identity, up to as many as were drawn.
+    /// Tokens for users that have an identity.
     pub fn known(&self, count: usize) -> Vec<Operation> {
-        self.population.users.iter().take(count).map(|user| self.token(user)).collect()
+        self.next_users(count).map(|user| self.token(user)).collect()
+    }
+
+    /// The next of the users drawn, and the first ones after the last.
+    fn next_users(&self, count: usize) -> impl Iterator<Item = &'a String> {
+        let users = &self.population.users;
+        let start = self.asked.replace((self.asked.get() + count) % users.len());
+        users.iter().cycle().skip(start).take(count)
     }
 
     /// Tokens for users that nobody has seen yet, nor will again.
@@ -54,7 +65,7 @@ impl<'a> Requests<'a> {
 
     /// The identities of users.
     pub fn lookups(&self, count: usize) -> Vec<Operation> {
-        self.population.users.iter().take(count).map(|user| self.lookup(user)).collect()
+        self.next_users(count).map(|user| self.lookup(user)).collect()
     }
 
     /// The keys that verify tokens.
