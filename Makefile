@@ -7,8 +7,11 @@ SHELL := /bin/bash
 export SQLX_OFFLINE ?= true
 CLIENTS := target/clients
 CONSUMERS := target/consumers
+PEERS := target/peers
+# How much `make bench` loads.
+SIZE ?= default
 
-.PHONY: help dev test build lint bench prepare release test-faults test-consumers postgres clients consumers
+.PHONY: help dev test build lint bench prepare release test-faults test-consumers postgres clients consumers peers
 
 help: ## list the verbs
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## (.*)/\1|\2/' | column -t -s '|'
@@ -43,8 +46,8 @@ test-consumers: postgres clients consumers ## real consumers take our tokens: Ce
 release: build ## an archive of the binary, its licence and documents, with its checksum: target/release/*.tar.gz
 	.ci/make-archive
 
-bench: postgres ## what one token costs, against one bare signature
-	cargo bench --locked --bench tokens
+bench: postgres peers ## what the broker costs, against bare signatures and others (SIZE=small, default, full)
+	cargo bench --locked --bench performance -- --size $(SIZE) --peers $(PEERS) $(ARGS)
 
 prepare: postgres ## make the offline query data (.sqlx) anew
 	.ci/with-postgres .ci/prepare-queries .sqlx
@@ -66,3 +69,11 @@ consumers: $(CONSUMERS)/installed
 
 $(CONSUMERS)/installed: .ci/install-consumers
 	.ci/install-consumers $(CONSUMERS)
+
+# Others that the benchmark compares with: moto_server and node's oidc-provider.
+peers: $(PEERS)/installed
+
+PEER_FILES := $(addprefix benches/performance/peers/,package.json package-lock.json .npmrc provider.js requirements.txt)
+
+$(PEERS)/installed: $(PEER_FILES) .ci/install-peers
+	.ci/install-peers $(PEERS)
