@@ -142,7 +142,7 @@ async fn measure(arguments: &Arguments, populations: &[Population]) -> Report {
             population.forget_signing_keys().await;
         }
         if wanted(Part::Goals) {
-            let peers = arguments.peers.as_deref().and_then(|folder| folder.canonicalize().ok());
+            let peers = arguments.peers.as_ref().map(|folder| folder.canonicalize().unwrap_or(folder.clone()));
             report.goals.push(goals::measure(algorithm, populations, size.main(), peers.as_deref(), effort).await);
         }
         if wanted(Part::Crowds) {

@@ -93,7 +93,7 @@ async fn moto(folder: &Path) -> Result<Running, String> {
 /// Starts a program and waits until it listens on `port`.
 async fn serve(program: &Path, folder: &Path, args: &[&str], port: &str) -> Result<(Process, SocketAddr), String> {
     if !program.exists() {
-        return Err(format!("{} is not installed", program.display()));
+        return Err("it is not installed".to_owned());
     }
     let mut command = process::command(program, Signal::SIGTERM);
     command.args(args).current_dir(folder).env("NODE_ENV", "production");
