@@ -24,6 +24,7 @@ use crate::tenants::AccessKey;
 use crate::tenants::remembered_key::RememberedKey;
 use crate::upstream::Upstream;
 use crate::upstream::sts::Sts;
+use crate::workers;
 
 /// The running broker. Only doors (`cli`, `http`, `aws_query`, `cognito`) see it; rooms take what they need.
 pub struct App {
@@ -47,6 +48,8 @@ pub struct App {
     pub regions: Option<Vec<Region>>,
     /// Whether account numbers become access keys at their first use: `symbolon dev` alone.
     pub makes_dev_keys: bool,
+    /// How many threads serve requests.
+    pub workers: usize,
     /// Users who arrive with one login.
     pub arrivals: Arrivals,
     /// Access keys in memory.
@@ -72,6 +75,10 @@ impl App {
         found: &Installation,
         seal_state: SealState,
     ) -> Result<Self> {
+        let workers = match config.server.workers {
+            0 => workers::one_for_each_core(),
+            count => count,
+        };
         Ok(Self {
             ring: KeyRing::new(Policy::new(&config, &found.issuer), clock.clone()),
             upstream: Upstream::new(&config.upstream, clock.clone())?,
@@ -79,7 +86,8 @@ impl App {
             limits: Limits::new(&config.limits),
             regions: config.served_regions(),
             makes_dev_keys: false,
-            arrivals: Arrivals::default(),
+            arrivals: Arrivals::new(workers),
+            workers,
             access_keys: Cache::default(),
             pools: Cache::default(),
             writes: AtomicU64::new(0),

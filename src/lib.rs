@@ -15,7 +15,7 @@
 //! | doors | [`cli`], [`http`], [`aws_query`], [`cognito`] | how the world comes in: commands, routes, IAM and STS, the Cognito Identity API |
 //! | the app | [`app`] | what operations need, built in one place; only doors see it |
 //! | rooms | [`tokens`], [`identities`], [`upstream`], [`iam`], [`keys`], [`pools`], [`tenants`] | what the broker knows: one aggregate a file, its type, its rules and its SQL together |
-//! | ground | [`cache`], [`clock`], [`config`], [`db`], [`error`], [`ids`], [`installation`], [`json`], [`limits`], [`policy`], [`request`], [`seal`], [`sigv4`], [`tags`], [`telemetry`], [`xml`] | vocabulary and tools; they know nothing of what is above |
+//! | ground | [`cache`], [`clock`], [`config`], [`db`], [`error`], [`ids`], [`installation`], [`json`], [`limits`], [`policy`], [`request`], [`seal`], [`sigv4`], [`tags`], [`telemetry`], [`workers`], [`xml`] | vocabulary and tools; they know nothing of what is above |
 //!
 //! The heart is the table in [`cognito`]: one `match` from the name of an operation to the function that answers it,
 //! through `signed` or `public`. Who may call an operation is written there, in one word, and nowhere else.
@@ -139,4 +139,5 @@ pub mod seal;
 pub mod sigv4;
 pub mod tags;
 pub mod telemetry;
+pub mod workers;
 pub mod xml;

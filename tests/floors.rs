@@ -41,6 +41,7 @@ const GROUND: &[&str] = &[
     "sigv4",
     "tags",
     "telemetry",
+    "workers",
     "xml",
 ];
 

@@ -24,6 +24,7 @@ use crate::installation::{self, Installation, SealState};
 use crate::pools::sweep;
 use crate::seal::Seal;
 use crate::telemetry;
+use crate::workers::Workers;
 
 /// How often access-key uses are written, idle rates dropped, master keys compared, and deleted pools and expired assertions swept.
 const HOUSEKEEPING: Duration = Duration::from_secs(30);
@@ -156,10 +157,17 @@ pub async fn run(app: Arc<App>, listeners: Listeners, stop: impl Future<Output =
     let ending = CancellationToken::new();
     let public = http::Public::new(&app);
     let public = move |peer, request| public.clone().answer(peer, request);
-    let public = tokio::spawn(listener::serve(listeners.public, public, patience, closing.clone()));
+    let workers = Arc::new(Workers::start(app.workers)?);
+    let public = tokio::spawn({
+        let (workers, closing) = (Arc::clone(&workers), closing.clone());
+        async move { listener::serve(listeners.public, public, patience, closing, &workers).await }
+    });
     let admin = admin::router(&app, metrics);
     let admin = move |_, request| admin.clone().oneshot(request).map(|Ok(response)| response);
-    let admin = tokio::spawn(listener::serve(listeners.admin, admin, for_admin, ending.clone()));
+    let admin = tokio::spawn({
+        let ending = ending.clone();
+        async move { listener::serve(listeners.admin, admin, for_admin, ending, &Workers::here()).await }
+    });
     let background = TaskTracker::new();
     background.spawn(keep_running("the key ring", ending.clone(), {
         let (app, ending) = (Arc::clone(&app), ending.clone());
@@ -168,18 +176,13 @@ pub async fn run(app: Arc<App>, listeners: Listeners, stop: impl Future<Output =
             async move { app.ring.run(&app.db, &app.seal, ending).await }
         }
     }));
-    background.spawn(keep_running("arrivals", ending.clone(), {
-        let (app, ending) = (Arc::clone(&app), ending.clone());
-        move || {
-            let (app, ending) = (Arc::clone(&app), ending.clone());
-            async move {
-                tokio::select! {
-                    () = app.arrivals.run(&app.db) => {}
-                    () = ending.cancelled() => {}
-                }
-            }
-        }
-    }));
+    workers.spawn_each(|| {
+        let app = Arc::clone(&app);
+        keep_running("arrivals", ending.clone(), move || {
+            let app = Arc::clone(&app);
+            async move { app.arrivals.run(&app.db).await }
+        })
+    });
     background.spawn(keep_running("housekeeping", ending.clone(), {
         let (app, ending) = (Arc::clone(&app), ending.clone());
         move || {

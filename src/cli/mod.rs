@@ -162,7 +162,9 @@ impl From<std::io::Error> for Failure {
 /// Runs a command to its exit code. What went wrong goes to stderr, as one line where one is enough.
 #[must_use]
 pub fn run(cli: Cli, environment: Environment) -> ExitCode {
+    // Requests have threads of their own; this one is for all else.
     let result = tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(1)
         .enable_all()
         .build()
         .map_err(Failure::from)

@@ -81,6 +81,7 @@ impl Config {
 pub struct Server {
     pub listen: SocketAddr,
     pub admin_listen: SocketAddr,
+    pub workers: usize,
     pub trusted_proxies: Vec<String>,
     #[serde(deserialize_with = "seconds")]
     pub header_timeout: Duration,

@@ -7,6 +7,7 @@
 use std::fmt;
 use std::ops::{Deref, DerefMut};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::thread::{self, ThreadId};
 use std::time::{Duration, Instant};
 
 use sqlx::postgres::{PgConnectOptions, PgConnection};
@@ -44,13 +45,39 @@ struct Parked {
 
 struct Idle {
     conn: PgConnection,
-    made_at: Instant,
+    origin: Origin,
     since: Instant,
+}
+
+/// When a connection was made, and where: it is the business of that thread's runtime, which has to wake any other that
+/// waits for its answers.
+#[derive(Clone, Copy)]
+struct Origin {
+    at: Instant,
+    thread: ThreadId,
+}
+
+impl Origin {
+    fn here() -> Self {
+        Self { at: Instant::now(), thread: thread::current().id() }
+    }
 }
 
 impl Idle {
     fn is_stale(&self) -> bool {
-        self.since.elapsed() > MAX_IDLE || self.made_at.elapsed() > MAX_AGE
+        self.since.elapsed() > MAX_IDLE || self.origin.at.elapsed() > MAX_AGE
+    }
+}
+
+impl Parked {
+    /// The one used last of those made on this thread; any other only if no more may be made.
+    fn take(&mut self, may_make_another: bool) -> Option<Idle> {
+        let here = thread::current().id();
+        match self.idle.iter().rposition(|idle| idle.origin.thread == here) {
+            Some(place) => Some(self.idle.remove(place)),
+            None if may_make_another => None,
+            None => self.idle.pop(),
+        }
     }
 }
 
@@ -79,11 +106,11 @@ impl Connections {
         let found = timeout(self.patience, async {
             let slots = Arc::clone(&self.slots);
             let slot = slots.acquire_owned().await.map_err(|_| sqlx::Error::PoolClosed)?;
-            let (conn, made_at) = match self.living().await {
-                Some(idle) => (idle.conn, idle.made_at),
-                None => (self.connect(&mut refusal).await?, Instant::now()),
+            let (conn, origin) = match self.living().await {
+                Some(idle) => (idle.conn, idle.origin),
+                None => (self.connect(&mut refusal).await?, Origin::here()),
             };
-            Ok(Conn { inner: Some(conn), made_at, parked: Arc::clone(&self.parked), slot: Some(slot) })
+            Ok(Conn { inner: Some(conn), origin, parked: Arc::clone(&self.parked), slot: Some(slot) })
         });
         found.await.unwrap_or_else(|_| Err(refusal.unwrap_or(sqlx::Error::PoolTimedOut)))
     }
@@ -93,9 +120,11 @@ impl Connections {
         loop {
             let (mut idle, suspect) = {
                 let mut parked = lock(&self.parked);
-                let idle = parked.idle.pop()?;
+                // Whoever asks has a slot already: with one more there are as many as idle ones and taken slots.
+                let may_make_another = self.slots.available_permits() >= parked.idle.len();
+                let idle = parked.take(may_make_another)?;
                 // After one connection broke, those made before are likely to be dead too.
-                let suspect = parked.broken_at.is_some_and(|broken| broken >= idle.made_at);
+                let suspect = parked.broken_at.is_some_and(|broken| broken >= idle.origin.at);
                 (idle, suspect)
             };
             let doubtful = suspect || idle.since.elapsed() > TEST_AFTER_IDLE;
@@ -159,7 +188,7 @@ async fn lives(conn: &mut PgConnection) -> bool {
 pub struct Conn {
     /// Taken only at the end.
     inner: Option<PgConnection>,
-    made_at: Instant,
+    origin: Origin,
     parked: Arc<Mutex<Parked>>,
     slot: Option<OwnedSemaphorePermit>,
 }
@@ -171,7 +200,7 @@ impl Conn {
         if self.inner.as_ref().is_some_and(|conn| !conn.should_flush())
             && let Some(conn) = self.inner.take()
         {
-            put(&self.parked, conn, self.made_at);
+            put(&self.parked, conn, self.origin);
         }
     }
 
@@ -182,12 +211,12 @@ impl Conn {
     }
 }
 
-fn put(parked: &Mutex<Parked>, conn: PgConnection, made_at: Instant) {
+fn put(parked: &Mutex<Parked>, conn: PgConnection, origin: Origin) {
     let mut parked = lock(parked);
     if parked.closed {
         return;
     }
-    parked.idle.push(Idle { conn, made_at, since: Instant::now() });
+    parked.idle.push(Idle { conn, origin, since: Instant::now() });
     // The least used lie at the bottom.
     while parked.idle.first().is_some_and(Idle::is_stale) {
         parked.idle.remove(0);
@@ -198,10 +227,10 @@ impl Drop for Conn {
     fn drop(&mut self) {
         let (Some(mut conn), Some(slot)) = (self.inner.take(), self.slot.take()) else { return };
         let Ok(runtime) = tokio::runtime::Handle::try_current() else { return };
-        let (parked, made_at) = (Arc::clone(&self.parked), self.made_at);
+        let (parked, origin) = (Arc::clone(&self.parked), self.origin);
         runtime.spawn(async move {
             if lives(&mut conn).await {
-                put(&parked, conn, made_at);
+                put(&parked, conn, origin);
             } else {
                 lock(&parked).broken_at = Some(Instant::now());
             }

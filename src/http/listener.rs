@@ -1,6 +1,7 @@
 //! Accepting connections, and letting them end: no request is cut off by a shutdown.
 
 use std::convert::Infallible;
+use std::io;
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -13,10 +14,12 @@ use hyper::body::Incoming;
 use hyper::server::conn::http1;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::server::graceful::GracefulShutdown;
-use tokio::net::TcpListener;
+use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::Semaphore;
 use tokio_io_timeout::TimeoutStream;
 use tokio_util::sync::CancellationToken;
+
+use crate::workers::Workers;
 
 /// How a listener treats its connections.
 #[derive(Clone, Copy, Debug)]
@@ -40,29 +43,38 @@ pub async fn serve<F>(
     answer: impl Fn(IpAddr, Request) -> F + Clone + Send + 'static,
     patience: Patience,
     shutdown: CancellationToken,
+    workers: &Workers,
 ) where
     F: Future<Output = Response> + Send + 'static,
 {
     let graceful = GracefulShutdown::new();
     let slots = Arc::new(Semaphore::new(patience.max_connections));
     let begin = |(stream, peer, slot): Accepted| {
-        let _ = stream.set_nodelay(true);
         let answer = answer.clone();
         let service = hyper::service::service_fn(move |request: hyper::Request<Incoming>| {
             answer(peer.ip(), request.map(Body::new)).map(Ok::<_, Infallible>)
         });
-        let mut stream = TimeoutStream::new(stream);
-        stream.set_write_timeout(Some(patience.write_timeout));
-        let connection = http1::Builder::new()
-            .timer(TokioTimer::new())
-            .header_read_timeout(patience.header_timeout)
-            .serve_connection(TokioIo::new(Box::pin(stream)), service);
-        let connection = graceful.watch(connection);
-        tokio::spawn(async move {
-            if let Err(error) = connection.await {
-                tracing::debug!(%error, %peer, "connection ended");
+        workers.spawn(|| {
+            let connection = TcpStream::from_std(stream).map(|stream| {
+                let mut stream = TimeoutStream::new(stream);
+                stream.set_write_timeout(Some(patience.write_timeout));
+                let connection = http1::Builder::new()
+                    .timer(TokioTimer::new())
+                    .header_read_timeout(patience.header_timeout)
+                    .serve_connection(TokioIo::new(Box::pin(stream)), service);
+                graceful.watch(connection)
+            });
+            async move {
+                match connection {
+                    Ok(connection) => {
+                        if let Err(error) = connection.await {
+                            tracing::debug!(%error, %peer, "connection ended");
+                        }
+                    }
+                    Err(error) => tracing::warn!(%error, "a connection could not be taken over"),
+                }
+                drop(slot);
             }
-            drop(slot);
         });
     };
     loop {
@@ -93,20 +105,30 @@ fn accept_waiting(listener: TcpListener, slots: &Arc<Semaphore>) -> Vec<Accepted
     while let Ok(slot) = Arc::clone(slots).try_acquire_owned()
         && let Ok((stream, peer)) = listener.accept()
     {
-        if stream.set_nonblocking(true).is_ok()
-            && let Ok(stream) = tokio::net::TcpStream::from_std(stream)
-        {
+        if prepare(&stream).is_ok() {
             waiting.push((stream, peer, slot));
         }
     }
     waiting
 }
 
-type Accepted = (tokio::net::TcpStream, SocketAddr, tokio::sync::OwnedSemaphorePermit);
+/// A connection that no runtime has yet.
+type Accepted = (std::net::TcpStream, SocketAddr, tokio::sync::OwnedSemaphorePermit);
+
+/// As a runtime wants it, and answers sent as soon as they are there.
+fn prepare(stream: &std::net::TcpStream) -> io::Result<()> {
+    stream.set_nonblocking(true)?;
+    stream.set_nodelay(true)
+}
 
 async fn accept(listener: &TcpListener, slots: &Arc<Semaphore>) -> Option<Accepted> {
     let slot = Arc::clone(slots).acquire_owned().await.ok()?;
-    match listener.accept().await {
+    let accepted = listener.accept().await.and_then(|(stream, peer)| {
+        let stream = stream.into_std()?;
+        prepare(&stream)?;
+        Ok((stream, peer))
+    });
+    match accepted {
         Ok((stream, peer)) => Some((stream, peer, slot)),
         Err(error) => {
             // Out of file descriptors, or a connection that was gone at once. Neither is helped by haste.

@@ -16,7 +16,7 @@ use crate::db::{Coalescer, Db};
 use crate::error::Result;
 use crate::ids;
 use crate::pools::Pool;
-use crate::retry;
+use crate::{retry, workers};
 
 /// How many users one statement looks up or makes.
 const MOST: usize = 64;
@@ -25,9 +25,14 @@ const MOST: usize = 64;
 /// ends a deadlock well before the server looks for one (`deadlock_timeout`), and each user is made alone then.
 const SEVERAL: &str = "set local lock_timeout = '50ms'; ";
 
-/// Where users with one login wait for each other.
-#[derive(Debug, Default)]
+/// Where users with one login wait for each other: those of one worker, as telling another costs more than it saves.
+#[derive(Debug)]
 pub struct Arrivals {
+    lanes: Vec<Lane>,
+}
+
+#[derive(Debug, Default)]
+struct Lane {
     known: Coalescer<LoginKey, Option<Uuid>>,
     new: Coalescer<Newcomer, SignedIn>,
 }
@@ -41,11 +46,22 @@ struct Newcomer {
 }
 
 impl Arrivals {
-    /// Asks for those who wait, for as long as it is polled. While it is not, all are signed in alone.
+    /// Nobody waits yet.
+    #[must_use]
+    pub fn new(workers: usize) -> Self {
+        Self { lanes: (0..workers.max(1)).map(|_| Lane::default()).collect() }
+    }
+
+    fn lane(&self) -> &Lane {
+        &self.lanes[workers::number() % self.lanes.len()]
+    }
+
+    /// Asks for those who wait on this worker, for as long as it is polled. While it is not, all are signed in alone.
     pub async fn run(&self, db: &Db) {
+        let Lane { known, new } = self.lane();
         tokio::join!(
-            self.known.run(MOST, |keys| async move { find(db, &keys).await.ok() }),
-            self.new.run(MOST, |newcomers| async move { make(db, &newcomers).await.ok() }),
+            known.run(MOST, |keys| async move { find(db, &keys).await.ok() }),
+            new.run(MOST, |newcomers| async move { make(db, &newcomers).await.ok() }),
         );
     }
 
@@ -65,7 +81,8 @@ impl Arrivals {
     async fn together(&self, pool: &Pool, claim: &Claim<'_>, login_limit: u32) -> Result<Option<SignedIn>> {
         let mut candidates = claim.candidates(pool)?;
         let (Some(candidate), true) = (candidates.pop(), candidates.is_empty()) else { return Ok(None) };
-        match (self.known.ask(candidate.key.clone()).await, claim.named) {
+        let Lane { known, new } = self.lane();
+        match (known.ask(candidate.key.clone()).await, claim.named) {
             (Some(Some(owner)), named) => {
                 // A disabled identity has no logins, so one that has this may be used.
                 let is_named = named.is_none_or(|named| named.uuid == owner && named.region == pool.id.region);
@@ -74,7 +91,7 @@ impl Arrivals {
             (Some(None), None) => {
                 check_count(1, login_limit)?;
                 let fresh = ids::new_identity_uuid(candidate.key.route)?;
-                Ok(self.new.ask(Newcomer { candidate, fresh }).await)
+                Ok(new.ask(Newcomer { candidate, fresh }).await)
             }
             _ => Ok(None),
         }
