@@ -10,6 +10,7 @@ use std::io;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread;
+use std::time::Duration;
 
 use tokio::runtime::{Builder, Handle};
 use tokio_util::sync::{CancellationToken, DropGuard};
@@ -17,6 +18,10 @@ use tokio_util::sync::{CancellationToken, DropGuard};
 thread_local! {
     static NUMBER: Cell<usize> = const { Cell::new(0) };
 }
+
+/// There is always a timer that is due so soon. A runtime wakes itself whenever a timer is set that is due before all
+/// others, and each request's would be such a one.
+const EARLIEST: Duration = Duration::from_millis(500);
 
 /// The number of the worker that this thread is; 0, as the first one's, on threads that are none.
 #[must_use]
@@ -88,7 +93,7 @@ impl Worker {
         let handle = runtime.handle().clone();
         thread::Builder::new().name(format!("worker-{number}")).spawn(move || {
             NUMBER.set(number);
-            runtime.block_on(end.cancelled());
+            runtime.block_on(async { while tokio::time::timeout(EARLIEST, end.cancelled()).await.is_err() {} });
         })?;
         Ok(Self { runtime: handle, tasks: Arc::default() })
     }
@@ -127,7 +132,6 @@ impl Drop for Counted {
 mod tests {
     use std::collections::BTreeMap;
     use std::sync::Mutex;
-    use std::time::Duration;
 
     use tokio::sync::Barrier;
 

@@ -176,13 +176,15 @@ pub async fn run(app: Arc<App>, listeners: Listeners, stop: impl Future<Output =
             async move { app.ring.run(&app.db, &app.seal, ending).await }
         }
     }));
-    workers.spawn_each(|| {
-        let app = Arc::clone(&app);
-        keep_running("arrivals", ending.clone(), move || {
+    if app.config.database.coalesce {
+        workers.spawn_each(|| {
             let app = Arc::clone(&app);
-            async move { app.arrivals.run(&app.db).await }
-        })
-    });
+            keep_running("arrivals", ending.clone(), move || {
+                let app = Arc::clone(&app);
+                async move { app.arrivals.run(&app.db).await }
+            })
+        });
+    }
     background.spawn(keep_running("housekeeping", ending.clone(), {
         let (app, ending) = (Arc::clone(&app), ending.clone());
         move || {

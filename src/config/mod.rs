@@ -102,6 +102,7 @@ pub struct Server {
 pub struct Database {
     pub url: SecretString,
     pub pool_size: u32,
+    pub coalesce: bool,
     #[serde(deserialize_with = "seconds")]
     pub acquire_timeout: Duration,
     #[serde(deserialize_with = "seconds")]

@@ -15,6 +15,9 @@ pub const MAX_PUBLISHED_KEYS: usize = 8;
 /// The longest `TokenDuration` of the service model, in seconds.
 const MODEL_MAX_LIFETIME: u64 = 86_400;
 
+/// More threads than this serve nobody.
+const MOST_WORKERS: usize = 1024;
+
 /// A publish lead below this is refused: caches of an hour are common.
 const MIN_PUBLISH_LEAD: u64 = 7_200;
 
@@ -55,6 +58,9 @@ pub(super) fn check(config: &Config) -> Vec<String> {
         problems.push(
             "database.url: is not set; set it, or DATABASE_URL, to postgres://user:password@host/database".into(),
         );
+    }
+    if config.server.workers > MOST_WORKERS {
+        problems.push(format!("server.workers: must not be more than {MOST_WORKERS}; 0 means one for each core"));
     }
     if config.database.pool_size == 0 {
         problems.push("database.pool_size: must be at least 1".into());

@@ -59,6 +59,13 @@ impl<Q, A> Coalescer<Q, A> {
         running.flag.store(true, Ordering::SeqCst);
         let mut batch = Vec::with_capacity(most);
         while running.waiting.recv_many(&mut batch, most).await > 0 {
+            // Whatever has arrived at this thread by now is read first: it may hold questions, too.
+            tokio::task::yield_now().await;
+            while batch.len() < most
+                && let Ok(waiter) = running.waiting.try_recv()
+            {
+                batch.push(waiter);
+            }
             // Of those that are gone nobody wants the answer.
             let (questions, askers): (Vec<Q>, Vec<_>) = (batch.drain(..))
                 .filter(|waiter| !waiter.answer.is_closed())

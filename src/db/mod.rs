@@ -38,9 +38,10 @@ impl Db {
     pub fn new(config: &config::Database) -> Result<Self, sqlx::Error> {
         let options: PgConnectOptions =
             config.url.expose_secret().parse::<PgConnectOptions>()?.application_name("symbolon");
+        // Statements are few and find their rows by keys: one plan serves all values, and planning costs more than finding.
         let settings = format!(
             "set default_transaction_isolation = 'read committed'; set lock_timeout = {}; set statement_timeout = {}; \
-             set idle_in_transaction_session_timeout = '30s'",
+             set idle_in_transaction_session_timeout = '30s'; set plan_cache_mode = force_generic_plan",
             config.lock_timeout.as_millis(),
             config.statement_timeout.as_millis()
         );

@@ -130,7 +130,8 @@ impl Login {
         .await?)
     }
 
-    /// The same of several logins, in their order.
+    /// The same of several logins, in their order. Each is found by the index, however many there are: not a join, for
+    /// which the server could take to reading the whole table.
     ///
     /// # Errors
     /// If the database fails.
@@ -139,10 +140,14 @@ impl Login {
         let providers: Vec<i16> = keys.iter().map(|key| key.provider_no).collect();
         let subjects: Vec<&[u8]> = keys.iter().map(|key| key.subject_key.as_slice()).collect();
         let rows = sqlx::query!(
-            r#"select asked.position as "position!", logins.identity_id
+            r#"select asked.position as "position!", found.identity_id
                from unnest($1::int4[], $2::int2[], $3::bytea[]) with ordinality
                  as asked (route, provider_no, subject_key, position)
-               join logins using (route, provider_no, subject_key)"#,
+               cross join lateral (
+                 select identity_id from logins
+                 where route = asked.route and provider_no = asked.provider_no and subject_key = asked.subject_key
+                 limit 1
+               ) as found"#,
             &routes,
             &providers,
             &subjects as &[&[u8]]
