@@ -29,8 +29,9 @@
 //!
 //! `GetOpenIdTokenForDeveloperIdentity`, for a user who was here before:
 //!
-//! 1. [`http::listener`] accepts the connection. [`http`] has every route and layer on one page: the request gets its
-//!    id and the client's address, and `POST /` goes to [`cognito::handle`] (a form to [`aws_query::handle`]).
+//! 1. [`http::listener`] accepts the connection and gives it to one of the [`workers`], a thread for each core, where it
+//!    stays. [`http`] is the listener on one page: the request gets its id and the client's address, and `POST /` goes to
+//!    [`cognito::handle`] (a form to [`aws_query::handle`]); what a browser's page sent, by way of the routes and CORS.
 //! 2. [`cognito::handle`] reads the operation's name from the target header and the body as bytes, within limits of
 //!    size and time. The table says: `signed`.
 //! 3. [`cognito::caller`] verifies the signature. [`sigv4`] takes three steps, each with a type of its own so that none
@@ -43,9 +44,10 @@
 //!    in [`cognito::shapes`].
 //! 5. The operation, `get_open_id_token` in `cognito/developer.rs`, is the story itself. The pool is found through the
 //!    caller's tenant, so that a foreign one cannot be had. The developer user is taken from the logins.
-//! 6. [`identities::sign_in`] asks the one question of a known user: who owns this login? One statement, one round
-//!    trip. An unknown user costs a transaction of two inserts, where the primary key of `logins` decides between
-//!    callers who come at the same time. Whoever comes second reads what the first one wrote.
+//! 6. [`identities::Arrivals`] asks the one question of a known user: who owns this login? One statement, one round trip,
+//!    for all who ask at once on this worker ([`db::Coalescer`]). A new user is made by two inserts in one transaction,
+//!    with others who are new. What cannot be decided so goes to [`identities::sign_in`] alone, where the primary key of
+//!    `logins` decides between callers who come at the same time: whoever comes second reads what the first one wrote.
 //! 7. [`tokens::openid_token`] writes the claims, and signs them with the key that [`keys::ring`] holds in memory. The
 //!    `iat` is the database's time.
 //! 8. Back in [`cognito`]: one serialization, one count, one log line if it was refused.

@@ -21,9 +21,10 @@ use crate::{retry, workers};
 /// How many users one statement looks up or makes.
 const MOST: usize = 64;
 
-/// A transaction that makes several users holds some while it may have to wait for another. It does not wait for long: that
-/// ends a deadlock well before the server looks for one (`deadlock_timeout`), and each user is made alone then.
-const SEVERAL: &str = "set local lock_timeout = '50ms'; ";
+/// A transaction that makes several users holds some while it may have to wait for another, and others wait for it. It does
+/// not wait for long: that ends a deadlock well before the server looks for one (`deadlock_timeout`), and each user is made
+/// alone then.
+const LOCK_PATIENCE: &str = "set local lock_timeout = '50ms'; ";
 
 /// Where users with one login wait for each other: those of one worker, as telling another costs more than it saves.
 #[derive(Debug)]
@@ -142,9 +143,7 @@ async fn make(db: &Db, newcomers: &[Newcomer]) -> Result<Vec<SignedIn>> {
 /// parameters, so values are written as numbers and hexadecimal digits, of which nothing can break out.
 async fn insert(conn: &mut PgConnection, newcomers: impl Iterator<Item = &Newcomer> + Clone) -> Result<()> {
     let mut sql = String::with_capacity(1_024);
-    if newcomers.clone().nth(1).is_some() {
-        sql.push_str(SEVERAL);
-    }
+    sql.push_str(LOCK_PATIENCE);
     sql.push_str("insert into logins (route, provider_no, subject_key, subject, identity_id) values ");
     list(&mut sql, newcomers.clone(), |sql, Newcomer { candidate, fresh }| {
         let LoginKey { route, provider_no, subject_key } = &candidate.key;

@@ -89,6 +89,7 @@ fn open(server: &Server, database: &str, pool_size: u32) -> Db {
     Db::new(&config::Database {
         url: SecretString::from(url),
         pool_size,
+        coalesce: true,
         acquire_timeout: Duration::from_secs(20),
         lock_timeout: Duration::from_secs(5),
         statement_timeout: Duration::from_secs(10),

@@ -2,6 +2,7 @@
 #![expect(clippy::unwrap_used, reason = "helpers of tests are tests")]
 
 mod answers;
+mod arrivals;
 mod audiences;
 mod by_the_model;
 mod claim_tags;

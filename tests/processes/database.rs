@@ -122,6 +122,7 @@ fn open(url: &str) -> Db {
     Db::new(&symbolon::config::Database {
         url: url.into(),
         pool_size: 2,
+        coalesce: true,
         acquire_timeout: Duration::from_secs(20),
         lock_timeout: Duration::from_secs(5),
         statement_timeout: Duration::from_secs(20),

@@ -105,6 +105,11 @@ struct Wires {
     dumb_below: watch::Receiver<usize>,
 }
 
+/// Whether this ends a transaction, or is one whole: several statements in one message.
+fn commits(sent: &Sent) -> bool {
+    matches!(sent, Sent::Query(sql) if sql == "COMMIT" || sql.contains("; insert into "))
+}
+
 async fn accept(listener: TcpListener, accepted: Arc<Mutex<usize>>, wires: Wires) {
     loop {
         let (client, _) = listener.accept().await.unwrap();
@@ -136,7 +141,7 @@ async fn relay(client: TcpStream, number: usize, wires: Wires) -> std::io::Resul
             }
             let mut read = Vec::new();
             reader.read(&buffer[..length], &mut read);
-            if read.contains(&Sent::Query("COMMIT".to_owned())) && to_lose.swap(false, Ordering::SeqCst) {
+            if read.iter().any(commits) && to_lose.swap(false, Ordering::SeqCst) {
                 loses.store(true, Ordering::SeqCst);
             }
             sent.lock().unwrap().extend(read);

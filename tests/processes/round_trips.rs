@@ -40,14 +40,18 @@ async fn a_known_user_costs_one_statement_and_a_new_one_one_transaction() {
     client.identity(&broker.url, &pool, "new").await;
     settle().await;
     let sent: Vec<String> = proxy.take().into_iter().filter_map(short).collect();
-    assert_eq!(sent, ["select", "BEGIN", "insert into logins", "insert into identities", "COMMIT"]);
+    // One message is one transaction.
+    assert_eq!(sent, ["select", "set local lock_timeout = '50ms'; insert into logins; insert into identities"]);
 }
 
 /// What was sent, but for its end.
 fn short(sent: Sent) -> Option<String> {
     match sent {
         Sent::Execute(sql) if sql.starts_with(LOOK_UP) => Some("select".to_owned()),
-        Sent::Execute(sql) | Sent::Query(sql) => Some(sql.split(" (").next().unwrap_or_default().to_owned()),
+        Sent::Execute(sql) | Sent::Query(sql) => {
+            let begins: Vec<&str> = sql.split("; ").filter_map(|statement| statement.split(" (").next()).collect();
+            Some(begins.join("; "))
+        }
         Sent::Sync => None,
     }
 }
