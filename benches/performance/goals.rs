@@ -28,6 +28,8 @@ pub struct Goals {
     /// Which of them is the size that goals are set for.
     pub main: usize,
     pub first_time: Row,
+    /// Of one bare signature while every core signs, in CPU microseconds.
+    pub on_every_core: Vec<f64>,
     pub peers: [Peer; 2],
     /// Resident memory before the first request, in MB.
     pub idle: f64,
@@ -80,7 +82,9 @@ pub async fn measure(
         peer.subject.saturate(&bare, CONNECTIONS, 2 * peer.total).await;
     }
 
+    let mut on_every_core = Vec::new();
     for number in 1..=effort.rounds {
+        on_every_core.push(bare.measure_on_every_core());
         for ((population, subject), known) in populations.iter().zip(&subjects).zip(&mut known) {
             let round = subject.saturate(&bare, CONNECTIONS, effort.of(tokens(algorithm))).await;
             known.row.rounds.push(round);
@@ -110,5 +114,5 @@ pub async fn measure(
         let took = Broker::time_to_first_token(&populations[main], algorithm, &requests[main].known(1)[0]).await;
         starts.push(took.as_secs_f64() * 1e3);
     }
-    Goals { algorithm, known, main, first_time, peers, idle, starts }
+    Goals { algorithm, known, main, first_time, on_every_core, peers, idle, starts }
 }

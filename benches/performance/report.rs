@@ -122,6 +122,10 @@ fn floors(goals: &Goals) -> Vec<[String; 2]> {
         format!("one bare signature, {}", goals.algorithm),
         Series::of(&signatures, |signature| *signature).text(1),
     ]];
+    floors.push([
+        format!("the same while every core signs, {}", goals.algorithm),
+        Series::of(&goals.on_every_core, |signature| *signature).text(1),
+    ]);
     for known in &goals.known {
         let size = known.row.identities;
         let client = Series::of(&known.lookups, |lookup| lookup.client).text(1);
