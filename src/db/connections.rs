@@ -55,11 +55,14 @@ struct Idle {
 struct Origin {
     at: Instant,
     thread: ThreadId,
+    /// When it was last found to live, in the beginning or by a test.
+    lived: Instant,
 }
 
 impl Origin {
     fn here() -> Self {
-        Self { at: Instant::now(), thread: thread::current().id() }
+        let now = Instant::now();
+        Self { at: now, thread: thread::current().id(), lived: now }
     }
 }
 
@@ -106,9 +109,9 @@ impl Connections {
         let found = timeout(self.patience, async {
             let slots = Arc::clone(&self.slots);
             let slot = slots.acquire_owned().await.map_err(|_| sqlx::Error::PoolClosed)?;
-            let (conn, origin) = match self.living().await {
+            let (conn, origin) = match self.living(false).await {
                 Some(idle) => (idle.conn, idle.origin),
-                None => (self.connect(&mut refusal).await?, Origin::here()),
+                None => self.connect(&mut refusal).await?,
             };
             Ok(Conn { inner: Some(conn), origin, parked: Arc::clone(&self.parked), slot: Some(slot) })
         });
@@ -116,35 +119,47 @@ impl Connections {
     }
 
     /// An idle connection, asked whether it lives where that is in doubt.
-    async fn living(&self) -> Option<Idle> {
+    /// With `any`, also one of another thread, though one could be made.
+    async fn living(&self, any: bool) -> Option<Idle> {
         loop {
             let (mut idle, suspect) = {
                 let mut parked = lock(&self.parked);
                 // Whoever asks has a slot already: with one more there are as many as idle ones and taken slots.
-                let may_make_another = self.slots.available_permits() >= parked.idle.len();
+                let may_make_another = !any && self.slots.available_permits() >= parked.idle.len();
                 let idle = parked.take(may_make_another)?;
                 // After one connection broke, those made before are likely to be dead too.
-                let suspect = parked.broken_at.is_some_and(|broken| broken >= idle.origin.at);
+                let suspect = parked.broken_at.is_some_and(|broken| broken >= idle.origin.lived);
                 (idle, suspect)
             };
             let doubtful = suspect || idle.since.elapsed() > TEST_AFTER_IDLE;
-            if !idle.is_stale() && (!doubtful || lives(&mut idle.conn).await) {
+            if idle.is_stale() {
+                continue;
+            }
+            if !doubtful {
+                return Some(idle);
+            }
+            if lives(&mut idle.conn).await {
+                idle.origin.lived = Instant::now();
                 return Some(idle);
             }
         }
     }
 
-    /// A new connection; a server that is only starting is waited for, and its last `refusal` kept.
-    async fn connect(&self, refusal: &mut Option<sqlx::Error>) -> Result<PgConnection, sqlx::Error> {
+    /// A new connection, or one of another thread if none can be made. A server that is only starting, or full, is waited
+    /// for, and its last `refusal` kept.
+    async fn connect(&self, refusal: &mut Option<sqlx::Error>) -> Result<(PgConnection, Origin), sqlx::Error> {
         let mut pause = Duration::from_millis(10);
         loop {
             match self.options.connect().await {
                 Ok(mut conn) => {
                     sqlx::raw_sql(sqlx::AssertSqlSafe(self.settings.as_str())).execute(&mut conn).await?;
-                    return Ok(conn);
+                    return Ok((conn, Origin::here()));
                 }
-                Err(error) if is_starting(&error) => *refusal = Some(error),
-                Err(error) => return Err(error),
+                Err(error) => match self.living(true).await {
+                    Some(idle) => return Ok((idle.conn, idle.origin)),
+                    None if is_starting(&error) => *refusal = Some(error),
+                    None => return Err(error),
+                },
             }
             tokio::time::sleep(pause).await;
             pause *= 2;

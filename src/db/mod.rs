@@ -36,12 +36,16 @@ impl Db {
     /// # Errors
     /// If the URL is none.
     pub fn new(config: &config::Database) -> Result<Self, sqlx::Error> {
-        let options: PgConnectOptions =
-            config.url.expose_secret().parse::<PgConnectOptions>()?.application_name("symbolon");
-        // Statements are few and find their rows by keys: one plan serves all values, and planning costs more than finding.
+        // No statement in a log, however slow: one may hold the names of users.
+        let options: PgConnectOptions = config
+            .url
+            .expose_secret()
+            .parse::<PgConnectOptions>()?
+            .application_name("symbolon")
+            .disable_statement_logging();
         let settings = format!(
             "set default_transaction_isolation = 'read committed'; set lock_timeout = {}; set statement_timeout = {}; \
-             set idle_in_transaction_session_timeout = '30s'; set plan_cache_mode = force_generic_plan",
+             set idle_in_transaction_session_timeout = '30s'",
             config.lock_timeout.as_millis(),
             config.statement_timeout.as_millis()
         );

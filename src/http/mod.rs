@@ -41,7 +41,7 @@ impl Public {
         Self { app: Arc::clone(app), router: router(app) }
     }
 
-    /// Answers a request of `peer`. A panic ends its own request, not the process.
+    /// Answers a request of `peer`.
     pub async fn answer(self, peer: IpAddr, mut request: Request) -> Response {
         let proxies = &self.app.config.server.trusted_proxies;
         let envelope = Envelope {
@@ -49,15 +49,12 @@ impl Public {
             address: client_address(peer, request.headers(), proxies),
             secure: came_by_tls(peer, request.headers(), proxies),
         };
-        let id = envelope.id.clone();
-        let answered = if is_call(&request) {
-            AssertUnwindSafe(api(&self.app, envelope, request)).catch_unwind().await
+        let mut response = if is_call(&request) {
+            api(&self.app, envelope, request).await
         } else {
             request.extensions_mut().insert(envelope);
-            let routed = self.router.oneshot(request).map(|Ok(response)| response);
-            AssertUnwindSafe(routed).catch_unwind().await
+            self.router.oneshot(request).await.unwrap_or_else(|never| match never {})
         };
-        let mut response = answered.unwrap_or_else(|_| panicked(&id));
         if let Some(length) = response.body().size_hint().exact() {
             response.headers_mut().entry(header::CONTENT_LENGTH).or_insert_with(|| length.into());
         }
@@ -104,8 +101,14 @@ fn router(app: &Arc<App>) -> Router {
         .with_state(Arc::clone(app))
 }
 
-/// Hands a call to the protocol that it says it is of.
+/// Hands a call to the protocol that it says it is of. A panic ends its own request, not the process.
 async fn api(app: &App, envelope: Envelope, request: Request) -> Response {
+    let id = envelope.id.clone();
+    let answered = AssertUnwindSafe(by_protocol(app, envelope, request)).catch_unwind().await;
+    answered.unwrap_or_else(|_| panicked(&id))
+}
+
+async fn by_protocol(app: &App, envelope: Envelope, request: Request) -> Response {
     if aws_query::speaks(request.headers()) {
         aws_query::handle(app, envelope, request).await
     } else {

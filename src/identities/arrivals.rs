@@ -13,7 +13,7 @@ use uuid::Uuid;
 use super::login::{Candidate, Login, LoginKey, check_count};
 use super::sign_in::{self, Change, Claim, SignedIn};
 use crate::db::{Coalescer, Db};
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::ids;
 use crate::pools::Pool;
 use crate::{retry, workers};
@@ -61,8 +61,8 @@ impl Arrivals {
     pub async fn run(&self, db: &Db) {
         let Lane { known, new } = self.lane();
         tokio::join!(
-            known.run(MOST, |keys| async move { find(db, &keys).await.ok() }),
-            new.run(MOST, |newcomers| async move { make(db, &newcomers).await.ok() }),
+            known.run(MOST, |keys| async move { find(db, &keys).await.inspect_err(report).ok() }),
+            new.run(MOST, |newcomers| async move { make(db, &newcomers).await.inspect_err(report).ok() }),
         );
     }
 
@@ -97,6 +97,19 @@ impl Arrivals {
             _ => Ok(None),
         }
     }
+}
+
+/// Counts a statement that failed for all, each of whom now asks alone, and logs what is not to be expected: somebody else
+/// who was faster, or takes long.
+fn report(error: &Error) {
+    let sqlstate = match error {
+        Error::Database(sqlx::Error::Database(error)) => error.code().unwrap_or_default().into_owned(),
+        _ => "io".to_owned(),
+    };
+    if !["23505", "55P03", "40P01"].contains(&sqlstate.as_str()) {
+        tracing::warn!(%error, "users who came together are served one by one");
+    }
+    metrics::counter!("symbolon_db_retries_total", "sqlstate" => sqlstate).increment(1);
 }
 
 /// Signs in with a transaction of its own.
