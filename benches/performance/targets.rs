@@ -69,6 +69,19 @@ pub fn targets(rsa: &Goals, ecdsa: &Goals, bytes_per_identity: f64) -> Vec<Targe
             1.15,
             of(rsa, Round::signatures),
         ),
+        // What the broker itself adds: under this load every core signs, and each signature costs more for it.
+        Target::new(
+            "broker CPU per RS256 token / bare RSA-2048 signature while every core signs",
+            1.20,
+            1.10,
+            Some(Series::of_pairs(rsa.rounds(), &rsa.on_every_core, |round, bare| round.server / bare)),
+        ),
+        Target::new(
+            "broker + Postgres CPU per RS256 token / bare RSA-2048 signature while every core signs",
+            1.30,
+            1.15,
+            Some(Series::of_pairs(rsa.rounds(), &rsa.on_every_core, |round, bare| round.total() / bare)),
+        ),
         Target::new(
             "broker + Postgres CPU per ES256 token / bare P-256 signature",
             6.0,
