@@ -93,8 +93,8 @@
 //! - A room never sees HTTP, shapes of the wire, or names of exceptions. [`cognito`] never holds SQL.
 //! - What belongs to a pool takes a `&Pool`, and a `Pool` is had through a tenant, or by its id for the operations that
 //!   are open to anyone. A look-up gives an `Option`; the operation decides which error absence is.
-//! - Uniqueness decides, never a prior read: `insert … on conflict do nothing returning`, then a new statement to see
-//!   who won.
+//! - Uniqueness decides, never a prior read: `insert … on conflict do nothing returning`, or an insert that is refused,
+//!   then a new statement to see who won.
 //! - Who changes an identity's logins locks its row first, reads behind the lock in a new statement, and then decides.
 //!   Several identities are locked in the order of their ids.
 //! - Every statement on `identities` and `logins` names their route, so that both can be spread over several machines.

@@ -140,6 +140,11 @@ impl TestDb {
         open(server(), &self.name, 4)
     }
 
+    /// Whether the server takes new connections to this database.
+    pub async fn admit_connections(&self, admitted: bool) {
+        run_sql(server(), &format!("alter database {} allow_connections {admitted}", self.name)).await;
+    }
+
     /// How to connect to this database, past the pool.
     pub fn options(&self) -> PgConnectOptions {
         server().postgres.connect_options().database(&self.name)

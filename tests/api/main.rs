@@ -7,6 +7,7 @@ mod audiences;
 mod by_the_model;
 mod claim_tags;
 mod client;
+mod connections;
 mod credentials;
 mod dev_mode;
 #[path = "../processes/dice.rs"]
