@@ -44,6 +44,29 @@ async fn a_known_user_costs_one_statement_and_a_new_one_one_transaction() {
     assert_eq!(sent, ["select", "set local lock_timeout = '50ms'; insert into logins; insert into identities"]);
 }
 
+#[tokio::test]
+async fn without_coalescing_everyone_asks_with_a_statement_of_his_own() {
+    let (database, client) = Database::with_developer().await;
+    let proxy = Proxy::start(&database.server).await;
+    let broker = Launch::serve(&proxy.url(&database.url))
+        .env("SYMBOLON__KEYS__POLL_INTERVAL", "59")
+        .env("SYMBOLON__DATABASE__COALESCE", "false")
+        .env("SYMBOLON__SERVER__WORKERS", "1")
+        .start()
+        .await;
+    let pool = client.create_pool(&broker.url).await;
+    client.identity(&broker.url, &pool, "warm").await;
+    settle().await;
+
+    proxy.take();
+    let known = client.identity(&broker.url, &pool, "warm").await;
+    let new = client.identity(&broker.url, &pool, "new").await;
+    assert_ne!(known, new);
+    settle().await;
+    let sent: Vec<String> = proxy.take().into_iter().filter_map(short).collect();
+    assert_eq!(sent, ["select", "select", "BEGIN", "insert into logins", "insert into identities", "COMMIT"]);
+}
+
 /// What was sent, but for its end.
 fn short(sent: Sent) -> Option<String> {
     match sent {
