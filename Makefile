@@ -8,6 +8,7 @@ export SQLX_OFFLINE ?= true
 CLIENTS := target/clients
 CONSUMERS := target/consumers
 PEERS := target/peers
+FAULTS := target/faults
 # How much `make bench` loads.
 SIZE ?= default
 
@@ -36,8 +37,10 @@ lint: ## formatting, lints, documentation, dependencies, offline query data
 	.ci/check-queries
 	.ci/check-dependencies
 
-test-faults: postgres ## the tests that kill, cut off and drain real processes, alone
-	cargo test --locked --test processes -- crash lost_database drain start
+test-faults: postgres ## faults, replicas and attacks in full: minutes; writes docs/reliability.md
+	rm -rf $(FAULTS)
+	SYMBOLON_FAULTS=$(FAULTS) cargo test --locked --test faults -- --test-threads 1 --nocapture
+	.ci/write-reliability $(FAULTS)
 
 test-consumers: postgres clients consumers ## real consumers take our tokens: Ceph, go-oidc, PyJWT, jose, aws-jwt-verify, HAProxy
 	cargo build --locked

@@ -1,0 +1,9 @@
+//! What is promised of faults, replicas and attacks, measured: `make test-faults`, and in a short form `make test`.
+//!
+//! Real processes, a real Postgres, real networks on loopback. Each file prints what it measured, and the whole form writes
+//! it into `docs/reliability.md`.
+
+#![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test's helpers panic as its tests do")]
+#![allow(clippy::print_stdout, reason = "figures are printed")]
+
+mod figures;
