@@ -6,4 +6,24 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test's helpers panic as its tests do")]
 #![allow(clippy::print_stdout, reason = "figures are printed")]
 
+#[allow(dead_code, reason = "shared with other binaries, and not all of it is used here")]
+#[path = "../processes/broker.rs"]
+mod broker;
+#[allow(dead_code, reason = "shared with other binaries, and not all of it is used here")]
+#[path = "../processes/client.rs"]
+mod client;
+#[allow(dead_code, reason = "shared with other binaries, and not all of it is used here")]
+#[path = "../processes/database.rs"]
+mod database;
+#[allow(dead_code, reason = "shared with other binaries, and not all of it is used here")]
+#[path = "../processes/dice.rs"]
+mod dice;
+#[allow(dead_code, reason = "shared with other binaries, and not all of it is used here")]
+#[path = "../processes/proxy.rs"]
+mod proxy;
+
+mod crowd;
 mod figures;
+mod rotation;
+mod schedule;
+mod verifiers;

@@ -65,6 +65,12 @@ impl Launch {
             .env("SYMBOLON__ISSUER__ALGORITHM", "ES256")
     }
 
+    /// Another command in the same environment.
+    pub fn instead(mut self, args: &[&str]) -> Self {
+        self.args = args.iter().map(|arg| (*arg).to_owned()).collect();
+        self
+    }
+
     pub fn arg(mut self, arg: impl Into<String>) -> Self {
         self.args.push(arg.into());
         self

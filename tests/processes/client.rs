@@ -63,7 +63,12 @@ fn shared() -> reqwest::Client {
 }
 
 pub async fn get(url: &str) -> reqwest::Result<Answer> {
-    answer(shared().get(url).send().await?).await
+    get_by(&shared(), url).await
+}
+
+/// The same over connections of the caller's own.
+pub async fn get_by(http: &reqwest::Client, url: &str) -> reqwest::Result<Answer> {
+    answer(http.get(url).send().await?).await
 }
 
 async fn answer(response: reqwest::Response) -> reqwest::Result<Answer> {
