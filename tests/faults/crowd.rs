@@ -17,8 +17,8 @@ use crate::verifiers::{Fetched, KINDS, Token, Verifier};
 /// How many there are of each kind: all fetch at other moments.
 const OF_A_KIND: usize = 12;
 
-/// How long before its end a token is looked at the last time.
-const LAST_MOMENT: Duration = Duration::from_millis(150);
+/// How long before its end a token is looked at the last time, at the least: less, and a busy machine comes too late.
+const LAST_MOMENT: Duration = Duration::from_millis(100);
 
 pub fn now() -> OffsetDateTime {
     Clock::System.wall()
@@ -43,18 +43,13 @@ pub struct Look {
     pub verdict: Verdict,
 }
 
-/// A verifier of some kind, whose clock may be behind.
-struct Instance {
-    verifier: Box<dyn Verifier>,
-    behind: i64,
-}
-
 /// All verifiers, and the replicas that they fetch from.
 pub struct Crowd {
     schedule: Schedule,
     urls: Vec<String>,
     http: reqwest::Client,
-    kinds: Vec<Vec<Mutex<Instance>>>,
+    /// The clock of every other verifier is behind.
+    kinds: Vec<Vec<Mutex<Box<dyn Verifier>>>>,
     looks: Vec<Mutex<Vec<Look>>>,
     /// The last replica is cut off from its database.
     pub is_cut_off: AtomicBool,
@@ -66,11 +61,7 @@ pub struct Crowd {
 
 impl Crowd {
     pub fn of(schedule: Schedule, urls: Vec<String>) -> Arc<Self> {
-        let skew = i64::try_from(schedule.verifier_skew).unwrap();
-        let kind = |make: fn() -> Box<dyn Verifier>| {
-            let behind = |number| if number % 2 == 0 { 0 } else { skew };
-            (0..OF_A_KIND).map(|number| Mutex::new(Instance { verifier: make(), behind: behind(number) })).collect()
-        };
+        let kind = |make: fn() -> Box<dyn Verifier>| (0..OF_A_KIND).map(|_| Mutex::new(make())).collect();
         Arc::new(Self {
             schedule,
             urls,
@@ -86,14 +77,12 @@ impl Crowd {
     /// Has one verifier of each kind look at the token: at once, at the last moment, or at any between.
     pub fn show(self: &Arc<Self>, token: Token, minted: OffsetDateTime, dice: &mut Dice, looks: &mut JoinSet<()>) {
         let token = Arc::new(token);
-        let skew = i64::try_from(self.schedule.verifier_skew).unwrap();
         for kind in 0..self.kinds.len() {
             let number = dice.below(OF_A_KIND);
-            let behind = if number % 2 == 0 { 0 } else { skew };
-            let left = (self.end(&token, behind) - now() - LAST_MOMENT).unsigned_abs();
+            let left = (self.end(&token, number) - now()).unsigned_abs().saturating_sub(LAST_MOMENT);
             let wait = match dice.below(4) {
                 0 => Duration::ZERO,
-                1 => left,
+                1 => left.saturating_sub(Duration::from_millis(dice.below(800) as u64)),
                 _ => left.mul_f64(f64::from(u16::try_from(dice.below(1_000)).unwrap()) / 1_000.0),
             };
             let (crowd, token, first) = (Arc::clone(self), Arc::clone(&token), dice.below(self.urls.len()));
@@ -104,25 +93,30 @@ impl Crowd {
         }
     }
 
+    /// How far the clock of a verifier is behind, in seconds.
+    fn behind(&self, number: usize) -> i64 {
+        if number.is_multiple_of(2) { 0 } else { i64::try_from(self.schedule.verifier_skew).unwrap() }
+    }
+
     /// When a verifier refuses the token by its clock.
-    fn end(&self, token: &Token, behind: i64) -> OffsetDateTime {
+    fn end(&self, token: &Token, number: usize) -> OffsetDateTime {
         let leeway = i64::try_from(self.schedule.verifier_leeway).unwrap();
-        OffsetDateTime::from_unix_timestamp(token.exp + leeway + behind).unwrap()
+        OffsetDateTime::from_unix_timestamp(token.exp + leeway + self.behind(number)).unwrap()
     }
 
     async fn look(&self, kind: usize, number: usize, token: &Token, minted: OffsetDateTime, first: usize) {
-        let mut instance = self.kinds[kind][number].lock().await;
-        let (looked, end) = (now(), self.end(token, instance.behind));
+        let mut verifier = self.kinds[kind][number].lock().await;
+        let (looked, end) = (now(), self.end(token, number));
         let early = token.iat - i64::try_from(self.schedule.verifier_leeway).unwrap();
         let verdict = if looked >= end {
             Verdict::Late
         } else {
-            if instance.verifier.fetches(&token.kid, Instant::now()) {
+            if verifier.fetches(&token.kid, Instant::now()) {
                 let fetched = self.fetch(first).await;
-                instance.verifier.learn(fetched);
+                verifier.learn(fetched);
             }
-            let has_begun = early <= looked.unix_timestamp() - instance.behind;
-            let accepts = has_begun && instance.verifier.accepts(token);
+            let has_begun = early <= looked.unix_timestamp() - self.behind(number);
+            let accepts = has_begun && verifier.accepts(token);
             if accepts { Verdict::Accepted } else { Verdict::Refused }
         };
         self.looks[kind].lock().await.push(Look { minted, looked, end, verdict });

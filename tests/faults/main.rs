@@ -24,6 +24,7 @@ mod proxy;
 
 mod crowd;
 mod figures;
+mod revocation;
 mod rotation;
 mod schedule;
 mod verifiers;

@@ -247,7 +247,7 @@ async fn no_verifier_of_any_kind_notices_a_turn() {
     for (kind, (name, _)) in KINDS.iter().enumerate() {
         let seen = outcome.of_kind(kind).await;
         assert_eq!(seen.refused, 0, "{name}: {seen:?}");
-        assert!(seen.accepted > 9 * seen.late, "{name}: the machine is too slow: {seen:?}");
+        assert!(seen.accepted > 4 * seen.late, "{name}: the machine is too slow: {seen:?}");
         // What is excused by a turn does not count, and at turns that is much of it.
         assert!(seen.at_the_end > 0 && (kind == FIRST_KEY || seen.at_a_turn > 0), "{name}: {seen:?}");
         let Seen { accepted, at_a_turn, at_the_end, .. } = seen;

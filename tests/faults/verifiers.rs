@@ -52,8 +52,8 @@ pub struct Fetched {
 impl Fetched {
     /// What a replica answered; its age counts from now on.
     pub fn of(answer: &Answer) -> Self {
-        let directives = answer.header("cache-control").split(',').map(str::trim);
-        let max_age = directives.filter_map(|directive| directive.strip_prefix("max-age=")).next().unwrap();
+        let mut directives = answer.header("cache-control").split(',').map(str::trim);
+        let max_age = directives.find_map(|directive| directive.strip_prefix("max-age=")).unwrap();
         let point = |key: &Value| {
             let number = |name: &str| URL_SAFE_NO_PAD.decode(key[name].as_str().unwrap()).unwrap();
             [vec![4], number("x"), number("y")].concat()

@@ -21,6 +21,12 @@ pub enum Sent {
     Sync,
 }
 
+impl Sent {
+    fn has(&self, word: &str) -> bool {
+        matches!(self, Self::Execute(sql) | Self::Query(sql) if sql.contains(word))
+    }
+}
+
 pub struct Proxy {
     port: u16,
     sent: Arc<Mutex<Vec<Sent>>>,
@@ -29,6 +35,8 @@ pub struct Proxy {
     accepted: Arc<Mutex<usize>>,
     /// Whether the answer to the next commit is lost.
     to_lose: Arc<AtomicBool>,
+    /// Statements with this word in them do not arrive, nor anything after them on their connection.
+    held_back: Arc<Mutex<Option<&'static str>>>,
     task: tokio::task::JoinHandle<()>,
 }
 
@@ -47,9 +55,16 @@ impl Proxy {
         let accepted = Arc::new(Mutex::new(0));
         let to_lose = Arc::new(AtomicBool::new(false));
         let (dumb_below, watched) = watch::channel(0);
-        let wires = Wires { socket, sent: Arc::clone(&sent), to_lose: Arc::clone(&to_lose), dumb_below: watched };
+        let held_back = Arc::new(Mutex::new(None));
+        let wires = Wires {
+            socket,
+            sent: Arc::clone(&sent),
+            to_lose: Arc::clone(&to_lose),
+            held_back: Arc::clone(&held_back),
+            dumb_below: watched,
+        };
         let task = tokio::spawn(accept(listener, Arc::clone(&accepted), wires));
-        Self { port, sent, dumb_below, accepted, to_lose, task }
+        Self { port, sent, dumb_below, accepted, to_lose, held_back, task }
     }
 
     /// The address of a database behind the proxy.
@@ -79,6 +94,11 @@ impl Proxy {
         self.to_lose.store(true, Ordering::SeqCst);
     }
 
+    /// From now on a connection ends in silence with the first statement that has this word in it.
+    pub fn hold_back(&self, word: &'static str) {
+        *self.held_back.lock().unwrap() = Some(word);
+    }
+
     /// Whether an answer is still to be lost.
     pub fn is_losing(&self) -> bool {
         self.to_lose.load(Ordering::SeqCst)
@@ -102,6 +122,7 @@ struct Wires {
     socket: PathBuf,
     sent: Arc<Mutex<Vec<Sent>>>,
     to_lose: Arc<AtomicBool>,
+    held_back: Arc<Mutex<Option<&'static str>>>,
     dumb_below: watch::Receiver<usize>,
 }
 
@@ -126,7 +147,7 @@ async fn accept(listener: TcpListener, accepted: Arc<Mutex<usize>>, wires: Wires
 }
 
 async fn relay(client: TcpStream, number: usize, wires: Wires) -> std::io::Result<()> {
-    let Wires { socket, sent, to_lose, mut dumb_below } = wires;
+    let Wires { socket, sent, to_lose, held_back, mut dumb_below } = wires;
     client.set_nodelay(true)?;
     let (mut from_client, mut to_client) = client.into_split();
     let (mut from_server, mut to_server) = UnixStream::connect(socket).await?.into_split();
@@ -143,6 +164,10 @@ async fn relay(client: TcpStream, number: usize, wires: Wires) -> std::io::Resul
             reader.read(&buffer[..length], &mut read);
             if read.iter().any(commits) && to_lose.swap(false, Ordering::SeqCst) {
                 loses.store(true, Ordering::SeqCst);
+            }
+            let word = *held_back.lock().unwrap();
+            if word.is_some_and(|word| read.iter().any(|sent| sent.has(word))) {
+                std::future::pending::<()>().await;
             }
             sent.lock().unwrap().extend(read);
             to_server.write_all(&buffer[..length]).await?;
