@@ -9,11 +9,12 @@ use symbolon::config::Config;
 use symbolon::keys::control;
 
 use crate::client::{Answer, Broker};
+use crate::elapsed::pass;
 use crate::federation::{Federation, NO_MATCH, federation, federation_with};
 use crate::harness::{self, DEVELOPER, ISSUER, together};
 use crate::other_sts::{self, Asked, Does, OtherSts};
 use crate::query::{trust, trust_of, trust_with_tags};
-use crate::{keys, tokens};
+use crate::tokens;
 
 const NO_ROLE: &str = "Invalid identity pool configuration. Check assigned IAM roles for this pool.";
 const NO_STS: &str = "The STS that gives credentials could not be asked. Try again.";
@@ -474,7 +475,7 @@ async fn a_developers_token_proves_its_identity_after_the_keys_have_turned() {
     let (bob, before) = (bob.member("IdentityId"), bob.member("Token"));
     let (db, app) = (&at.broker.db.db, &at.broker.app);
     control::rotate(db, &app.seal, app.ring.policy(), true).await.unwrap();
-    keys::pass(db, Duration::from_secs(61)).await;
+    pass(db, Duration::from_secs(61)).await;
     at.broker.tick().await;
     let after = at.developer.token(&at.pool, "bob").await.member("Token");
     let kid = |token: &str| tokens::texts(token).0;

@@ -18,6 +18,7 @@ use symbolon::keys::{KeyRing, Policy, Signer, State, control};
 use symbolon::seal::Seal;
 use tokio_util::sync::CancellationToken;
 
+use crate::elapsed::pass;
 use crate::harness::{ISSUER, TestDb, fresh_db};
 
 /// A database that is set up, and its master key.
@@ -39,15 +40,6 @@ fn policy() -> Policy {
 
 fn replica() -> KeyRing {
     KeyRing::new(policy(), Clock::System)
-}
-
-/// Lets so much time pass, as far as the keys are concerned.
-pub async fn pass(db: &Db, by: Duration) {
-    let mut conn = db.acquire().await.unwrap();
-    let statement = "update signing_keys set created_at = created_at - $1, publish_at = publish_at - $1, \
-                     sign_from = sign_from - $1, sign_until = sign_until - $1, unpublish_at = unpublish_at - $1, \
-                     revoked_at = revoked_at - $1";
-    sqlx::query(statement).bind(by).execute(&mut *conn).await.unwrap();
 }
 
 /// Everything that the key ring may write, as text.

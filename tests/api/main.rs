@@ -12,6 +12,7 @@ mod credentials;
 mod dev_mode;
 #[path = "../processes/dice.rs"]
 mod dice;
+mod elapsed;
 mod federation;
 mod harness;
 mod identities;

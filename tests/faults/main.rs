@@ -18,11 +18,14 @@ mod database;
 #[allow(dead_code, reason = "shared with other binaries, and not all of it is used here")]
 #[path = "../processes/dice.rs"]
 mod dice;
+#[path = "../api/elapsed.rs"]
+mod elapsed;
 #[allow(dead_code, reason = "shared with other binaries, and not all of it is used here")]
 #[path = "../processes/proxy.rs"]
 mod proxy;
 
 mod crowd;
+mod due_rotations;
 mod figures;
 mod revocation;
 mod rotation;

@@ -118,7 +118,8 @@ pub async fn count(url: &str, query: &'static str) -> i64 {
     sqlx::query_scalar(query).fetch_one(&mut conn).await.unwrap()
 }
 
-fn open(url: &str) -> Db {
+/// What a broker has: connections of its own.
+pub fn open(url: &str) -> Db {
     Db::new(&symbolon::config::Database {
         url: url.into(),
         pool_size: 2,
