@@ -110,7 +110,7 @@ async fn of_four_brokers_that_race_for_a_due_rotation_one_makes_one_key() {
     let audit = control::audit(&first.db, &policy).await.unwrap();
     assert!(audit.findings.is_empty(), "{audit:?}");
 
-    let mut figures = Figures::of("1-rotation-raced", "Rotations that four brokers race for");
+    let mut figures = Figures::of("1-rotation-4-raced", "Rotations that four brokers race for");
     figures.row("rotations due", size("20", "200"), rounds);
     figures.row("new keys, beside the first two", size("20", "200"), made().await - 2);
     figures.row("rotations for which a broker came too late, and threw its key away", "more than half", contended);

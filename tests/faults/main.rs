@@ -23,8 +23,13 @@ mod elapsed;
 #[allow(dead_code, reason = "shared with other binaries, and not all of it is used here")]
 #[path = "../processes/proxy.rs"]
 mod proxy;
+#[allow(dead_code, reason = "shared with other binaries, and not all of it is used here")]
+#[path = "../processes/raw.rs"]
+mod raw;
 
+mod balancer;
 mod crowd;
+mod drain;
 mod due_rotations;
 mod figures;
 mod revocation;

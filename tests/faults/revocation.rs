@@ -152,7 +152,7 @@ async fn a_revoked_key_signs_nothing_after_the_fence_and_is_shown_no_more_after_
     }
 
     let seconds = |time: Duration| format!("{:.2} s", time.as_secs_f64());
-    let mut figures = Figures::of("1-rotation-revocation", "Emergency revocation");
+    let mut figures = Figures::of("1-rotation-3-revocation", "Emergency revocation");
     figures.row(
         "keys revoked under load, with `keys.poll_interval` 1 s and `keys.sign_fence` 3 s",
         size("1", "5"),

@@ -240,7 +240,7 @@ async fn no_verifier_of_any_kind_notices_a_turn() {
     assert_eq!(refused, 0, "{:?}", outcome.refused.first());
     assert!(outcome.minted.len() >= tokens && outcome.turns().count() >= turns);
     assert_eq!(outcome.out_of_turn(), 0);
-    let mut figures = Figures::of("1-rotation", "Rotation under load");
+    let mut figures = Figures::of("1-rotation-1-load", "Rotation under load");
     figures.row("turns from one key to the next", size("1", "≥ 8"), outcome.turns().count());
     figures.row("tokens minted by two brokers", size("≥ 300", "≥ 20 000"), outcome.minted.len());
     figures.row("tokens that a broker refused, or signed with a key out of turn", "0", "0");
@@ -287,7 +287,7 @@ async fn a_lead_that_is_shorter_than_the_max_age_is_noticed_by_who_keeps_to_that
     let (strict, refetching) = (outcome.of_kind(STRICT).await, outcome.of_kind(REFETCHING).await);
     assert!(strict.refused > 0 && strict.accepted > 0, "{strict:?}");
     assert_eq!(refetching.refused, 0, "{refetching:?}");
-    let mut figures = Figures::of("1-rotation-too-early", "Rotation with a lead that is too short");
+    let mut figures = Figures::of("1-rotation-2-too-early", "Rotation with a lead that is too short");
     let promise = "some: the test can fail";
     figures.row(
         "refused by a verifier that keeps to max-age",

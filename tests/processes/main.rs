@@ -25,7 +25,6 @@ mod social_providers;
 mod collisions;
 mod crash;
 mod dev;
-mod drain;
 mod endurance;
 mod limits;
 mod logs;
