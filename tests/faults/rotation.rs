@@ -222,7 +222,7 @@ fn schedule() -> Schedule {
         verifier_leeway: 2,
         verifier_skew: 1,
         replica_skew: 1,
-        max_lifetime: 10,
+        max_lifetime: 6,
         ..short
     };
     size(short, whole).tight()
@@ -248,8 +248,8 @@ async fn no_verifier_of_any_kind_notices_a_turn() {
         let seen = outcome.of_kind(kind).await;
         assert_eq!(seen.refused, 0, "{name}: {seen:?}");
         assert!(seen.accepted > 4 * seen.late, "{name}: the machine is too slow: {seen:?}");
-        // What is excused by a turn does not count, and at turns that is much of it.
-        assert!(seen.at_the_end > 0 && (kind == FIRST_KEY || seen.at_a_turn > 0), "{name}: {seen:?}");
+        // At turns all is excused for this one, and at the end most.
+        assert!(kind == FIRST_KEY || (seen.at_the_end > 0 && seen.at_a_turn > 0), "{name}: {seen:?}");
         let Seen { accepted, at_a_turn, at_the_end, .. } = seen;
         let told = format!("0 of {accepted} ({at_a_turn} within 1 s of a turn, {at_the_end} in a token's last second)");
         figures.row(&format!("refused by {name}"), "0", told);

@@ -50,9 +50,13 @@ impl Answer {
     }
 }
 
+/// How long a connection without a request is kept: less than a broker does (`server.header_timeout`), or a request might be
+/// on its way when the broker closes it.
+const KEPT: Duration = Duration::from_secs(4);
+
 /// One pool of connections that stay open, as an SDK's.
 pub fn http() -> reqwest::Client {
-    reqwest::Client::builder().timeout(TIMEOUT).no_proxy().build().unwrap()
+    reqwest::Client::builder().timeout(TIMEOUT).pool_idle_timeout(KEPT).no_proxy().build().unwrap()
 }
 
 fn shared() -> reqwest::Client {
