@@ -247,11 +247,13 @@ async fn no_verifier_of_any_kind_notices_a_turn() {
     for (kind, (name, _)) in KINDS.iter().enumerate() {
         let seen = outcome.of_kind(kind).await;
         assert_eq!(seen.refused, 0, "{name}: {seen:?}");
-        assert!(seen.accepted > 4 * seen.late, "{name}: the machine is too slow: {seen:?}");
+        assert!(seen.accepted > seen.late, "{name}: the machine is too slow: {seen:?}");
         // At turns all is excused for this one, and at the end most.
         assert!(kind == FIRST_KEY || (seen.at_the_end > 0 && seen.at_a_turn > 0), "{name}: {seen:?}");
-        let Seen { accepted, at_a_turn, at_the_end, .. } = seen;
-        let told = format!("0 of {accepted} ({at_a_turn} within 1 s of a turn, {at_the_end} in a token's last second)");
+        let Seen { accepted, late, at_a_turn, at_the_end, .. } = seen;
+        let told = format!(
+            "0 of {accepted} ({at_a_turn} within 1 s of a turn, {at_the_end} in a token's last second); {late} came too late"
+        );
         figures.row(&format!("refused by {name}"), "0", told);
     }
     let [shown, withheld] = outcome.crowd.by_the_cut_off();
