@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use sqlx::Row as _;
 use time::OffsetDateTime;
@@ -73,20 +73,23 @@ impl Stage {
         Self { schedule, database, client, brokers: [one, other, cut_off], proxy, requests }
     }
 
-    /// Mints so many tokens a second, until there have been so many turns and there are enough; and has verifiers look at
-    /// them until the last one has its end.
-    async fn run(&self, rate: u32, turns: usize, tokens: usize) -> Outcome {
+    /// Mints so many tokens a second, at least so many and until `enough`; and has verifiers look at them until the last one
+    /// has its end.
+    async fn run<F>(&self, rate: u32, tokens: usize, enough: impl FnOnce(String, Arc<Crowd>) -> F) -> Outcome
+    where
+        F: Future<Output = ()> + Send + 'static,
+    {
         let seed = new_seed();
         println!("the seed is {seed}");
         let mut dice = Dice::of(seed);
         let crowd = Crowd::of(self.schedule, self.brokers.iter().map(|broker| broker.url.clone()).collect());
         let cutting = tokio::spawn(cut_off_again_and_again(self.schedule, Arc::clone(&self.proxy), Arc::clone(&crowd)));
-        let turned = tokio::spawn(wait_for_turns(self.database.url.clone(), turns));
+        let enough = tokio::spawn(enough(self.database.url.clone(), Arc::clone(&crowd)));
         let mut outcome = Outcome { crowd, minted: Vec::new(), refused: Vec::new(), keys: Vec::new() };
         let (mut minting, mut looks) = (JoinSet::new(), JoinSet::new());
         let mut tick = tokio::time::interval(Duration::from_secs(1) / rate);
         let mut asked = 0;
-        while !turned.is_finished() || asked < tokens {
+        while !enough.is_finished() || asked < tokens {
             tick.tick().await;
             let of_broker = &self.requests[asked % 2];
             let (client, request) = (self.client.clone(), of_broker[asked / 2 % of_broker.len()].clone());
@@ -132,6 +135,15 @@ async fn wait_for_turns(url: String, turns: usize) {
         tokio::time::sleep(Duration::from_millis(300)).await;
     }
     tokio::time::sleep(Duration::from_secs(1)).await;
+}
+
+/// Waits until a verifier that keeps to max-age has refused a token; not for ever.
+async fn wait_for_a_refusal(crowd: Arc<Crowd>) {
+    let began = Instant::now();
+    let has_refused = async || crowd.looks(STRICT).await.iter().any(|look| look.verdict == Verdict::Refused);
+    while !has_refused().await && began.elapsed() < Duration::from_mins(1) {
+        tokio::time::sleep(Duration::from_millis(300)).await;
+    }
 }
 
 /// The keys that sign or have signed.
@@ -211,7 +223,7 @@ fn schedule() -> Schedule {
         jwks_stale_limit: 2,
         jwks_max_age: 1,
         poll_interval: 1,
-        sign_fence: 3,
+        sign_fence: 4,
         verifier_leeway: 1,
         max_lifetime: 3,
         ..Schedule::default()
@@ -232,9 +244,9 @@ fn schedule() -> Schedule {
 async fn no_verifier_of_any_kind_notices_a_turn() {
     let schedule = schedule();
     schedule.assert_keeps_the_rules();
-    let (turns, tokens) = size((1, 300), (8, 20_000));
+    let (turns, tokens) = size((1, 200), (8, 20_000));
     let stage = Stage::of(schedule).await;
-    let outcome = stage.run(size(40, 220), turns, tokens).await;
+    let outcome = stage.run(size(30, 220), tokens, |url, _| wait_for_turns(url, turns)).await;
 
     let refused = outcome.refused.len();
     assert_eq!(refused, 0, "{:?}", outcome.refused.first());
@@ -242,12 +254,12 @@ async fn no_verifier_of_any_kind_notices_a_turn() {
     assert_eq!(outcome.out_of_turn(), 0);
     let mut figures = Figures::of("1-rotation-1-load", "Rotation under load");
     figures.row("turns from one key to the next", size("1", "≥ 8"), outcome.turns().count());
-    figures.row("tokens minted by two brokers", size("≥ 300", "≥ 20 000"), outcome.minted.len());
+    figures.row("tokens minted by two brokers", size("≥ 200", "≥ 20 000"), outcome.minted.len());
     figures.row("tokens that a broker refused, or signed with a key out of turn", "0", "0");
     for (kind, (name, _)) in KINDS.iter().enumerate() {
         let seen = outcome.of_kind(kind).await;
         assert_eq!(seen.refused, 0, "{name}: {seen:?}");
-        assert!(seen.accepted > seen.late, "{name}: the machine is too slow: {seen:?}");
+        assert!(seen.accepted > size(0, seen.late), "{name}: the machine is too slow: {seen:?}");
         // At turns all is excused for this one, and at the end most.
         assert!(kind == FIRST_KEY || (seen.at_the_end > 0 && seen.at_a_turn > 0), "{name}: {seen:?}");
         let Seen { accepted, late, at_a_turn, at_the_end, .. } = seen;
@@ -284,8 +296,8 @@ async fn a_lead_that_is_shorter_than_the_max_age_is_noticed_by_who_keeps_to_that
         unpublish_delay: 6,
         ..Schedule::default()
     };
-    // The second turn is that to a key which was not there when the first verifiers fetched.
-    let outcome = Stage::of(schedule).await.run(20, 2, 0).await;
+    // The first key that was not there when the first verifiers fetched is the third.
+    let outcome = Stage::of(schedule).await.run(20, 0, |_, crowd| wait_for_a_refusal(crowd)).await;
     let (strict, refetching) = (outcome.of_kind(STRICT).await, outcome.of_kind(REFETCHING).await);
     assert!(strict.refused > 0 && strict.accepted > 0, "{strict:?}");
     assert_eq!(refetching.refused, 0, "{refetching:?}");
