@@ -5,7 +5,9 @@
 
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test's helpers panic as its tests do")]
 
+#[allow(dead_code, reason = "shared with tests/faults, and not all of it is used here")]
 mod broker;
+#[allow(dead_code, reason = "shared with tests/faults, and not all of it is used here")]
 mod client;
 mod database;
 mod dice;
@@ -16,7 +18,9 @@ mod idp;
 mod issuer;
 #[path = "../upstream/other_sts.rs"]
 mod other_sts;
+#[allow(dead_code, reason = "shared with tests/faults, and not all of it is used here")]
 mod proxy;
+#[allow(dead_code, reason = "shared with tests/faults, and not all of it is used here")]
 mod raw;
 mod seen;
 #[path = "../upstream/social_providers.rs"]
