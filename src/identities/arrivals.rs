@@ -1,10 +1,12 @@
 //! Users who arrive with one login: those who are known found together, and those who are new made together.
 //!
 //! At work there are always several; one statement for all of them costs a fraction of one each. What cannot be decided
-//! so, for whatever reason, is signed in alone (`sign_in.rs`), by the same rules and with its own transaction.
+//! so, for whatever reason, is signed in alone (`sign_in.rs`), by the same rules and with its own transaction; but where the
+//! database has no more to give, nobody asks again, and all are told to come again.
 
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
+use std::sync::Arc;
 
 use sqlx::AssertSqlSafe;
 use sqlx::postgres::PgConnection;
@@ -12,7 +14,7 @@ use uuid::Uuid;
 
 use super::login::{Candidate, Login, LoginKey, check_count};
 use super::sign_in::{self, Change, Claim, SignedIn};
-use crate::db::{Coalescer, Db};
+use crate::db::{self, Coalescer, Db};
 use crate::error::{Error, Result};
 use crate::ids;
 use crate::pools::Pool;
@@ -34,9 +36,12 @@ pub struct Arrivals {
 
 #[derive(Debug, Default)]
 struct Lane {
-    known: Coalescer<LoginKey, Option<Uuid>>,
-    new: Coalescer<Newcomer, SignedIn>,
+    known: Coalescer<LoginKey, Told<Option<Uuid>>>,
+    new: Coalescer<Newcomer, Told<SignedIn>>,
 }
+
+/// What each of those who asked together is told.
+type Told<T> = Result<T, Arc<Error>>;
 
 /// A user who was not there a moment ago.
 #[derive(Debug)]
@@ -61,8 +66,8 @@ impl Arrivals {
     pub async fn run(&self, db: &Db) {
         let Lane { known, new } = self.lane();
         tokio::join!(
-            known.run(MOST, |keys| async move { find(db, &keys).await.inspect_err(report).ok() }),
-            new.run(MOST, |newcomers| async move { make(db, &newcomers).await.inspect_err(report).ok() }),
+            known.run(MOST, |keys| async move { told(keys.len(), find(db, &keys).await) }),
+            new.run(MOST, |newcomers| async move { told(newcomers.len(), make(db, &newcomers).await) }),
         );
     }
 
@@ -83,7 +88,7 @@ impl Arrivals {
         let mut candidates = claim.candidates(pool)?;
         let (Some(candidate), true) = (candidates.pop(), candidates.is_empty()) else { return Ok(None) };
         let Lane { known, new } = self.lane();
-        match (known.ask(candidate.key.clone()).await, claim.named) {
+        match (known.ask(candidate.key.clone()).await.transpose()?, claim.named) {
             (Some(Some(owner)), named) => {
                 // A disabled identity has no logins, so one that has this may be used.
                 let is_named = named.is_none_or(|named| named.uuid == owner && named.region == pool.id.region);
@@ -92,9 +97,24 @@ impl Arrivals {
             (Some(None), None) => {
                 check_count(1, login_limit)?;
                 let fresh = ids::new_identity_uuid(candidate.key.route)?;
-                Ok(new.ask(Newcomer { candidate, fresh }).await)
+                Ok(new.ask(Newcomer { candidate, fresh }).await.transpose()?)
             }
             _ => Ok(None),
+        }
+    }
+}
+
+/// What `count` who asked together are told; nothing if each is to ask alone.
+fn told<T>(count: usize, result: Result<Vec<T>>) -> Option<Vec<Told<T>>> {
+    match result {
+        Ok(answers) => Some(answers.into_iter().map(Ok).collect()),
+        Err(error) if db::is_exhausted(&error) => {
+            let error = Arc::new(error);
+            Some((0..count).map(|_| Err(Arc::clone(&error))).collect())
+        }
+        Err(error) => {
+            report(&error);
+            None
         }
     }
 }
@@ -124,10 +144,13 @@ async fn alone(db: &Db, pool: &Pool, mut claim: Claim<'_>, login_limit: u32) -> 
 /// The owners of the logins, in their order.
 async fn find(db: &Db, keys: &[LoginKey]) -> Result<Vec<Option<Uuid>>> {
     let mut conn = db.acquire().await?;
-    let owners = match keys {
-        [key] => vec![Login::owner(&mut conn, key).await?],
-        keys => Login::owners(&mut conn, keys).await?,
-    };
+    let found = db.in_time(async {
+        match keys {
+            [key] => Ok(vec![Login::owner(&mut conn, key).await?]),
+            keys => Login::owners(&mut conn, keys).await,
+        }
+    });
+    let owners = found.await?;
     conn.give_back();
     Ok(owners)
 }
@@ -139,7 +162,7 @@ async fn make(db: &Db, newcomers: &[Newcomer]) -> Result<Vec<SignedIn>> {
         firsts.entry(&newcomer.candidate.key).or_insert(newcomer);
     }
     let mut conn = db.acquire().await?;
-    insert(&mut conn, firsts.values().copied()).await?;
+    db.in_time(insert(&mut conn, firsts.values().copied())).await?;
     conn.give_back();
     let signed_in = |newcomer: &Newcomer| {
         let identity = firsts.get(&newcomer.candidate.key).map_or(newcomer.fresh, |first| first.fresh);

@@ -6,4 +6,23 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test's helpers panic as its tests do")]
 #![allow(clippy::print_stdout, reason = "figures are printed")]
 
+#[path = "../processes/broker.rs"]
+#[allow(dead_code, reason = "processes use more of it")]
+mod broker;
+#[path = "../processes/client.rs"]
+#[allow(dead_code, reason = "processes use more of it")]
+mod client;
+#[path = "../processes/database.rs"]
+#[allow(dead_code, reason = "processes use more of it")]
+mod database;
 mod figures;
+#[path = "../processes/proxy.rs"]
+#[allow(dead_code, reason = "processes use more of it")]
+mod proxy;
+#[path = "../processes/raw.rs"]
+#[allow(dead_code, reason = "processes use more of it")]
+mod raw;
+
+mod disk_full;
+mod pressure;
+mod slow_senders;

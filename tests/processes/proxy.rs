@@ -1,9 +1,11 @@
-//! A proxy between broker and Postgres that reads along, and that can be struck dumb, or lose an answer, as a network can.
+//! A proxy between broker and Postgres that reads along, and that can be slow, be struck dumb, or lose an answer, as a network
+//! can.
 
 use std::collections::HashMap;
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
 use symbolon::cli::dev_postgres::Postgres;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
@@ -29,6 +31,8 @@ pub struct Proxy {
     accepted: Arc<Mutex<usize>>,
     /// Whether the answer to the next commit is lost.
     to_lose: Arc<AtomicBool>,
+    /// How long an answer takes.
+    delay: watch::Sender<Duration>,
     task: tokio::task::JoinHandle<()>,
 }
 
@@ -47,9 +51,16 @@ impl Proxy {
         let accepted = Arc::new(Mutex::new(0));
         let to_lose = Arc::new(AtomicBool::new(false));
         let (dumb_below, watched) = watch::channel(0);
-        let wires = Wires { socket, sent: Arc::clone(&sent), to_lose: Arc::clone(&to_lose), dumb_below: watched };
+        let (delay, delayed) = watch::channel(Duration::ZERO);
+        let wires = Wires {
+            socket,
+            sent: Arc::clone(&sent),
+            to_lose: Arc::clone(&to_lose),
+            dumb_below: watched,
+            delay: delayed,
+        };
         let task = tokio::spawn(accept(listener, Arc::clone(&accepted), wires));
-        Self { port, sent, dumb_below, accepted, to_lose, task }
+        Self { port, sent, dumb_below, accepted, to_lose, delay, task }
     }
 
     /// The address of a database behind the proxy.
@@ -84,6 +95,11 @@ impl Proxy {
         self.to_lose.load(Ordering::SeqCst)
     }
 
+    /// Every answer takes so much longer.
+    pub fn slow_down(&self, delay: Duration) {
+        self.delay.send_replace(delay);
+    }
+
     /// New connections work again.
     pub fn recover(&self) {
         self.strike_dumb();
@@ -103,6 +119,7 @@ struct Wires {
     sent: Arc<Mutex<Vec<Sent>>>,
     to_lose: Arc<AtomicBool>,
     dumb_below: watch::Receiver<usize>,
+    delay: watch::Receiver<Duration>,
 }
 
 /// Whether this ends a transaction, or is one whole: several statements in one message.
@@ -126,7 +143,7 @@ async fn accept(listener: TcpListener, accepted: Arc<Mutex<usize>>, wires: Wires
 }
 
 async fn relay(client: TcpStream, number: usize, wires: Wires) -> std::io::Result<()> {
-    let Wires { socket, sent, to_lose, mut dumb_below } = wires;
+    let Wires { socket, sent, to_lose, mut dumb_below, delay } = wires;
     client.set_nodelay(true)?;
     let (mut from_client, mut to_client) = client.into_split();
     let (mut from_server, mut to_server) = UnixStream::connect(socket).await?.into_split();
@@ -155,6 +172,10 @@ async fn relay(client: TcpStream, number: usize, wires: Wires) -> std::io::Resul
             // The server has answered, and so it is done: but nobody hears of it.
             if length == 0 || loses.load(Ordering::SeqCst) {
                 return std::io::Result::Ok(());
+            }
+            let delay = *delay.borrow();
+            if !delay.is_zero() {
+                tokio::time::sleep(delay).await;
             }
             to_client.write_all(&buffer[..length]).await?;
         }
