@@ -12,8 +12,10 @@ use sqlx::AssertSqlSafe;
 use sqlx::postgres::PgConnection;
 use uuid::Uuid;
 
+use super::identity::Located;
 use super::login::{Candidate, Login, LoginKey, check_count};
 use super::sign_in::{self, Change, Claim, SignedIn};
+use super::tried::{Commit, Tried};
 use crate::db::{self, Coalescer, Db};
 use crate::error::{Error, Result};
 use crate::ids;
@@ -76,15 +78,22 @@ impl Arrivals {
     /// # Errors
     /// As [`sign_in::sign_in`].
     pub async fn sign_in(&self, db: &Db, pool: &Pool, claim: &Claim<'_>, login_limit: u32) -> Result<SignedIn> {
-        match self.together(pool, claim, login_limit).await? {
+        let mut tried = Tried::default();
+        match self.together(pool, claim, login_limit, &mut tried).await? {
             Some(signed_in) => Ok(signed_in),
-            None => Box::pin(alone(db, pool, *claim, login_limit)).await,
+            None => Box::pin(alone(db, pool, claim, login_limit, tried)).await,
         }
     }
 
     /// The claim's identity, if it is a claim to one login that is known, or that belongs to nobody and is to belong to
     /// somebody new. Nothing if it has to be signed in alone.
-    async fn together(&self, pool: &Pool, claim: &Claim<'_>, login_limit: u32) -> Result<Option<SignedIn>> {
+    async fn together(
+        &self,
+        pool: &Pool,
+        claim: &Claim<'_>,
+        login_limit: u32,
+        tried: &mut Tried<SignedIn>,
+    ) -> Result<Option<SignedIn>> {
         let mut candidates = claim.candidates(pool)?;
         let (Some(candidate), true) = (candidates.pop(), candidates.is_empty()) else { return Ok(None) };
         let Lane { known, new } = self.lane();
@@ -96,7 +105,10 @@ impl Arrivals {
             }
             (Some(None), None) => {
                 check_count(1, login_limit)?;
-                let fresh = ids::new_identity_uuid(candidate.key.route)?;
+                let route = candidate.key.route;
+                let fresh = ids::new_identity_uuid(route)?;
+                let made = SignedIn { identity: fresh, change: Change::Created };
+                tried.is_committing(Commit::Made(Located { route, uuid: fresh }), made);
                 Ok(new.ask(Newcomer { candidate, fresh }).await.transpose()?)
             }
             _ => Ok(None),
@@ -133,12 +145,14 @@ fn report(error: &Error) {
 }
 
 /// Signs in with a transaction of its own.
-async fn alone(db: &Db, pool: &Pool, mut claim: Claim<'_>, login_limit: u32) -> Result<SignedIn> {
-    retry!(*db, |conn| {
-        let tried = sign_in::sign_in(conn, pool, &claim, login_limit).await;
-        claim.again = true;
-        tried
-    })
+async fn alone(
+    db: &Db,
+    pool: &Pool,
+    claim: &Claim<'_>,
+    login_limit: u32,
+    mut tried: Tried<SignedIn>,
+) -> Result<SignedIn> {
+    retry!(*db, |conn| { sign_in::sign_in(conn, pool, claim, login_limit, &mut tried).await })
 }
 
 /// The owners of the logins, in their order.
