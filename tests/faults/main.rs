@@ -15,14 +15,31 @@ mod client;
 #[path = "../processes/database.rs"]
 #[allow(dead_code, reason = "processes use more of it")]
 mod database;
+#[path = "../processes/dice.rs"]
+mod dice;
+#[path = "../processes/federation.rs"]
+#[allow(dead_code, reason = "processes use more of it")]
+mod federation;
 mod figures;
+#[path = "../upstream/issuer.rs"]
+mod issuer;
 #[path = "../processes/proxy.rs"]
 #[allow(dead_code, reason = "processes use more of it")]
 mod proxy;
+#[path = "../api/tenancy/questions.rs"]
+#[allow(dead_code, reason = "tests of the API use more of it")]
+mod questions;
 #[path = "../processes/raw.rs"]
 #[allow(dead_code, reason = "processes use more of it")]
 mod raw;
+#[path = "../api/sign_in_model.rs"]
+#[allow(dead_code, reason = "tests of the API use more of it")]
+mod sign_in_model;
 
+mod calls;
 mod disk_full;
+mod histories;
+mod isolation;
+mod linearizability;
 mod pressure;
 mod slow_senders;

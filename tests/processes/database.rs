@@ -146,8 +146,13 @@ pub async fn migrate(url: &str) {
 
 /// Adds a tenant, if it is not there, and an access key of it, as `symbolon access-key create` does.
 pub async fn add_developer(url: &str, key: &str) -> Client {
+    add_developer_of(ACCOUNT, url, key).await
+}
+
+/// The same for another tenant.
+pub async fn add_developer_of(account: &str, url: &str, key: &str) -> Client {
     const SECRET: &str = "wJalrXUtnFEMI/K7MDENG+bPxRfiCYEXAMPLEKEY";
-    let (account, id) = (AccountId::parse(ACCOUNT).unwrap(), AccessKeyId::parse(key).unwrap());
+    let (account, id) = (AccountId::parse(account).unwrap(), AccessKeyId::parse(key).unwrap());
     let mut conn = connect(url).await;
     let seal = Seal::from_text(MASTER_KEY).unwrap();
     let mut tx = conn.begin().await.unwrap();

@@ -90,6 +90,11 @@ impl Proxy {
         self.to_lose.store(true, Ordering::SeqCst);
     }
 
+    /// No answer is to be lost any more.
+    pub fn lose_none(&self) {
+        self.to_lose.store(false, Ordering::SeqCst);
+    }
+
     /// Whether an answer is still to be lost.
     pub fn is_losing(&self) -> bool {
         self.to_lose.load(Ordering::SeqCst)
