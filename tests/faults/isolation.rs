@@ -167,7 +167,7 @@ const KINDS: [&str; 3] =
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_refused_signature_costs_the_same_whatever_is_wrong_with_it() {
-    let (rounds, calls) = (size(9, 41), size(40, 250));
+    let (rounds, calls) = (size(31, 301), size(10, 30));
     let (database, own) = Database::with_developer().await;
     let foreign = add_developer_of(OTHER, &database.url, "AKIADEVELOPERNUMBER2").await;
     let broker = crate::broker::Launch::serve(&database.url)
@@ -202,12 +202,20 @@ async fn a_refused_signature_costs_the_same_whatever_is_wrong_with_it() {
             cpu[kind].push(cpu_time(&broker).saturating_sub(before) / u32::try_from(calls).unwrap());
         }
     }
+    // Against the round's first kind: what else the machine does meets those of one round alike.
+    let ratio = |kind: usize| {
+        let mut ratios: Vec<f64> =
+            cpu[kind].iter().zip(&cpu[0]).map(|(one, first)| one.as_secs_f64() / first.as_secs_f64()).collect();
+        ratios.sort_by(f64::total_cmp);
+        ratios[rounds / 2]
+    };
+    let ratios = [ratio(0), ratio(1), ratio(2)];
     let cpu = cpu.map(median);
     let times = times.map(median);
-    let (least, most) = (cpu.iter().min().unwrap(), cpu.iter().max().unwrap());
-    assert!(!least.is_zero(), "the system does not say what a process costs");
-    let spread = most.as_secs_f64() / least.as_secs_f64() - 1.0;
-    assert!(spread < 0.25, "{cpu:?}");
+    assert!(cpu.iter().all(|cpu| !cpu.is_zero()), "the system does not say what a process costs");
+    let (least, most) = (ratios.iter().copied().fold(1.0, f64::min), ratios.iter().copied().fold(1.0, f64::max));
+    let spread = most / least - 1.0;
+    assert!(spread < 0.25, "{ratios:?} of {cpu:?}");
 
     let mut figures = Figures::of("9-isolation-work", "Isolation: the work of refusing a signature");
     for (kind, (cpu, time)) in KINDS.iter().zip(cpu.iter().zip(&times)) {
@@ -216,7 +224,7 @@ async fn a_refused_signature_costs_the_same_whatever_is_wrong_with_it() {
         figures.row(&format!("{kind} (medians)"), "", measured);
     }
     let calls = format!("{} %, over {} calls of each", (spread * 100.0).round(), rounds * calls);
-    figures.row("dearest over cheapest, of the broker's CPU", "< 25 % apart", calls);
+    figures.row("dearest over cheapest, of the broker's CPU (medians of the rounds)", "< 25 % apart", calls);
     figures.publish();
 }
 

@@ -275,7 +275,7 @@ async fn break_things(
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn whatever_concurrent_callers_of_two_replicas_see_happened_in_some_order_whatever_breaks() {
-    let histories = size(24, 400);
+    let histories = size(12, 300);
     let seed = new_seed();
     let at = Federation::start(&["ann", "bob"]).await;
     let mut brokers = Vec::new();
@@ -289,7 +289,7 @@ async fn whatever_concurrent_callers_of_two_replicas_see_happened_in_some_order_
     let stage = Arc::new(Stage { at, urls, zero: Instant::now(), seed, seen: Mutex::default() });
 
     let end = CancellationToken::new();
-    let breaking = break_things(&stage, brokers, Duration::from_secs(2), end.clone());
+    let breaking = break_things(&stage, brokers, size(Duration::from_secs(1), Duration::from_secs(2)), end.clone());
     let checking = async {
         let sums = check(&stage, histories).await;
         end.cancel();
