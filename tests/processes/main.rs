@@ -6,6 +6,7 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test's helpers panic as its tests do")]
 
 mod broker;
+#[allow(dead_code, reason = "tests of faults use more of it")]
 mod client;
 mod database;
 mod dice;
@@ -16,6 +17,7 @@ mod idp;
 mod issuer;
 #[path = "../upstream/other_sts.rs"]
 mod other_sts;
+#[allow(dead_code, reason = "tests of faults use more of it")]
 mod proxy;
 mod raw;
 mod seen;
