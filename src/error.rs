@@ -2,6 +2,7 @@
 //! wire.
 
 use std::error::Error as StdError;
+use std::sync::Arc;
 
 use crate::sigv4::Refusal;
 
@@ -192,6 +193,9 @@ pub enum Error {
     /// The database failed, or could not be reached in time.
     #[error("database: {}", database_text(.0))]
     Database(#[from] sqlx::Error),
+    /// The same, of a statement that several asked with.
+    #[error("{0}")]
+    Together(#[from] Arc<Self>),
     /// A defect or a broken machine. Logged whole, shown bare.
     #[error("internal: {0}")]
     Internal(Box<dyn StdError + Send + Sync>),

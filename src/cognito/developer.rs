@@ -14,7 +14,7 @@ use crate::app::App;
 use crate::cache::Moment;
 use crate::error::{Error, Result};
 use crate::identities::sign_in::{Change, Claim};
-use crate::identities::{DeveloperUser, Identity, Login, merge, unlink};
+use crate::identities::{DeveloperUser, Identity, Login, Tried, merge, unlink};
 use crate::ids::IdentityId;
 use crate::pools::Pool;
 use crate::retry;
@@ -55,7 +55,7 @@ pub async fn get_open_id_token(app: &App, caller: Caller, mut input: TokenInput)
     if !(tags.is_empty() && public.is_empty()) {
         check_length(&app.ring, app.config.issuer.token_type, &grant(&pool.identity_id(Uuid::nil())))?;
     }
-    let claim = Claim { named: named.as_ref(), developer: Some(&user), public: &public, ..Claim::default() };
+    let claim = Claim { named: named.as_ref(), developer: Some(&user), public: &public };
     let limit = app.config.limits.linked_logins_per_identity;
     let signed_in = app.arrivals.sign_in(&app.db, &pool, &claim, limit).await?;
     if signed_in.change == Change::Created {
@@ -166,6 +166,12 @@ pub async fn lookup(app: &App, caller: Caller, input: LookupInput) -> Result<Loo
             .into_iter()
             .filter_map(|login| login.developer_user().map(|user| (login.subject_key, user)))
             .collect();
+        // Whom the user belonged to a moment ago need not have him any more: a merge came between.
+        if let Some(user) = &user
+            && !users.iter().any(|(_, of_identity)| of_identity == user.as_str())
+        {
+            return Err(Error::Contended);
+        }
         if users.is_empty() {
             return Err(Error::DeveloperUserNotFound);
         }
@@ -211,12 +217,13 @@ pub struct MergeInput {
 /// `MergeDeveloperIdentities`
 pub async fn merge(app: &App, caller: Caller, input: MergeInput) -> Result<IdentityIdOutput> {
     let limit = app.config.limits.linked_logins_per_identity;
+    let mut tried = Tried::default();
     let (pool, uuid) = retry!(app.db, |conn| {
         let pool = caller.pool(conn, &input.identity_pool_id).await?;
         check_provider(&pool, &input.developer_provider_name)?;
         let source = DeveloperUser::parse(input.source_user_identifier.clone())?;
         let destination = DeveloperUser::parse(input.destination_user_identifier.clone())?;
-        let uuid = merge::merge(conn, &pool, &source, &destination, limit).await?;
+        let uuid = merge::merge(conn, &pool, &source, &destination, limit, &mut tried).await?;
         Ok((pool, uuid))
     })?;
     Ok(IdentityIdOutput { identity_id: IdentityId { region: pool.id.region, uuid }.to_string() })
@@ -234,17 +241,12 @@ pub struct UnlinkInput {
 
 /// `UnlinkDeveloperIdentity`: the user, seen again, gets a new identity.
 pub async fn unlink(app: &App, caller: Caller, input: UnlinkInput) -> Result<()> {
-    let mut began = false;
+    let mut tried = Tried::default();
     retry!(app.db, |conn| {
         let pool = caller.pool(conn, &input.identity_pool_id).await?;
         check_provider(&pool, &input.developer_provider_name)?;
         let identity = find_named(conn, &pool, &input.identity_id).await?;
         let user = DeveloperUser::parse(input.developer_user_identifier.clone())?;
-        let retried = std::mem::replace(&mut began, true);
-        match unlink::unlink(conn, &pool, identity.uuid, &user).await {
-            // The answer to an earlier try's commit was lost: that try has done it.
-            Err(Error::DeveloperUserNotFound) if retried => Ok(()),
-            result => result,
-        }
+        unlink::unlink(conn, &pool, identity.uuid, &user, &mut tried).await
     })
 }

@@ -203,6 +203,7 @@ impl From<Error> for Fault {
             | Error::CannotSign(_)
             | Error::IssuerChanged(_)
             | Error::Database(_)
+            | Error::Together(_)
             | Error::Internal(_)) => Self::internal(error),
         }
     }

@@ -14,8 +14,8 @@ use crate::app::App;
 use crate::error::{Error, Result};
 use crate::identities::identity::Located;
 use crate::identities::sign_in::{Change, Claim, sign_in};
-use crate::identities::unlink::{Proof, unlink_providers};
-use crate::identities::{Identity, Login};
+use crate::identities::unlink::unlink_providers;
+use crate::identities::{Identity, Login, Tried};
 use crate::ids::{IdentityId, Route};
 use crate::pools::{Pool, providers};
 use crate::retry;
@@ -49,7 +49,8 @@ pub async fn get_id(app: &App, visitor: Visitor, input: GetIdInput) -> Result<Id
     let public = logins::verify(app, &pool, read_at, logins, "GetId").await?;
     let claim = Claim { public: &public, ..Claim::default() };
     let limit = app.config.limits.linked_logins_per_identity;
-    let signed_in = retry!(app.db, |conn| { sign_in(conn, &pool, &claim, limit).await })?;
+    let mut tried = Tried::default();
+    let signed_in = retry!(app.db, |conn| { sign_in(conn, &pool, &claim, limit, &mut tried).await })?;
     if signed_in.change == Change::Created {
         metrics::counter!("symbolon_identities_created_total", "kind" => "public").increment(1);
     }
@@ -91,12 +92,8 @@ pub async fn unlink(app: &App, visitor: Visitor, input: UnlinkInput) -> Result<(
     let proofs = asked.verify(app, input.logins).await?;
     let remove = input.logins_to_remove.iter().filter_map(|name| pool.numbered.get(name));
     let remove: Vec<i16> = remove.map(|provider| provider.no).collect();
-    let mut proof = Proof { logins: &proofs, again: false };
-    retry!(app.db, |conn| {
-        let tried = unlink_providers(conn, pool, asked.id.uuid, &proof, &remove).await;
-        proof.again = true;
-        tried
-    })
+    let mut tried = Tried::default();
+    retry!(app.db, |conn| { unlink_providers(conn, pool, asked.id.uuid, &proofs, &remove, &mut tried).await })
 }
 
 /// `DescribeIdentity`'s input.

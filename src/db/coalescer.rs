@@ -2,15 +2,23 @@
 //! next statement.
 //!
 //! A question that comes alone is asked at once: nobody waits for company. It never joins a statement that was sent
-//! already, whose snapshot is older than it. Whoever gets no answer here, because the statement failed or took too long,
-//! asks by itself: so a failure of one question is no failure of its neighbours'.
+//! already, whose snapshot is older than it. Whoever gets no answer here, because the statement failed or its server fell
+//! silent, asks by itself: so a failure of one question is no failure of its neighbours'.
+//!
+//! A statement that takes long is not given up for that: asked one by one, a slow database would only be slower. Those who
+//! come meanwhile go in a next one beside it, so that a connection that fell silent holds up nobody else.
 
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
+use futures_util::StreamExt as _;
+use futures_util::stream::FuturesUnordered;
 use tokio::sync::{Mutex, mpsc, oneshot};
+use tokio::time::{Instant, sleep_until, timeout};
 
-/// A statement that takes longer is given up, and everyone who waits for it or behind it asks alone.
+use super::MAX_TRY;
+
+/// Nobody waits longer behind a statement before the next one is sent beside it.
 const PATIENCE: Duration = Duration::from_secs(1);
 
 /// Where questions `Q` wait for answers `A`.
@@ -58,7 +66,26 @@ impl<Q, A> Coalescer<Q, A> {
         let mut running = Running { waiting: self.waiting.lock().await, flag: &self.running };
         running.flag.store(true, Ordering::SeqCst);
         let mut batch = Vec::with_capacity(most);
-        while running.waiting.recv_many(&mut batch, most).await > 0 {
+        let mut sent = FuturesUnordered::new();
+        let mut latest = Instant::now();
+        loop {
+            let may_send = sent.is_empty() || latest.elapsed() >= PATIENCE;
+            tokio::select! {
+                biased;
+                Some(answered) = sent.next() => {
+                    // Whoever came meanwhile would only wait for the same.
+                    if answered == Answered::Nobody {
+                        running.send_away();
+                    }
+                    continue;
+                }
+                count = running.waiting.recv_many(&mut batch, most), if may_send => {
+                    if count == 0 {
+                        return;
+                    }
+                }
+                () = sleep_until(latest + PATIENCE), if !may_send => continue,
+            }
             // Whatever has arrived at this thread by now is read first: it may hold questions, too.
             tokio::task::yield_now().await;
             while batch.len() < most
@@ -71,20 +98,28 @@ impl<Q, A> Coalescer<Q, A> {
                 .filter(|waiter| !waiter.answer.is_closed())
                 .map(|waiter| (waiter.question, waiter.answer))
                 .unzip();
-            if questions.is_empty() {
-                continue;
-            }
-            match tokio::time::timeout(PATIENCE, ask_all(questions)).await {
-                Ok(Some(answers)) => {
-                    for (asker, answer) in askers.into_iter().zip(answers) {
-                        let _ = asker.send(answer);
-                    }
-                }
-                // Whoever came meanwhile would only wait for the same.
-                Ok(None) | Err(_) => running.send_away(),
+            if !questions.is_empty() {
+                latest = Instant::now();
+                sent.push(answer(ask_all(questions), askers));
             }
         }
     }
+}
+
+/// Whom a statement has brought an answer.
+#[derive(PartialEq, Eq)]
+enum Answered {
+    All,
+    Nobody,
+}
+
+/// Hands the answers to a statement out, if there are any.
+async fn answer<A>(asked: impl Future<Output = Option<Vec<A>>>, askers: Vec<oneshot::Sender<A>>) -> Answered {
+    let Ok(Some(answers)) = timeout(MAX_TRY, asked).await else { return Answered::Nobody };
+    for (asker, answer) in askers.into_iter().zip(answers) {
+        let _ = asker.send(answer);
+    }
+    Answered::All
 }
 
 /// The task that asks: where it ends, in whatever way, nobody is left waiting.

@@ -23,11 +23,15 @@ const MAX_TRIES: u32 = 5;
 /// A transaction that takes longer has lost its server, however silently.
 pub const MAX_TRY: Duration = Duration::from_secs(10);
 
+/// How long after its time a statement that is not even cancelled is waited for: a server that lives cancels it at once.
+const CANCELLED_WITHIN: Duration = Duration::from_millis(500);
+
 /// The database: its address, and the connections that are kept open.
 #[derive(Debug)]
 pub struct Db {
     connections: Connections,
     options: PgConnectOptions,
+    statement_timeout: Duration,
 }
 
 impl Db {
@@ -50,7 +54,7 @@ impl Db {
             config.statement_timeout.as_millis()
         );
         let connections = Connections::new(options.clone(), settings, config.pool_size, config.acquire_timeout);
-        Ok(Self { connections, options })
+        Ok(Self { connections, options, statement_timeout: config.statement_timeout })
     }
 
     /// The connections kept, as (in use, idle).
@@ -73,6 +77,15 @@ impl Db {
     /// If the database cannot be reached.
     pub async fn connect(&self) -> Result<PgConnection, sqlx::Error> {
         self.options.connect().await
+    }
+
+    /// One statement, or message, ended as a broken connection's is when the server does not even cancel it in time.
+    ///
+    /// # Errors
+    /// As the statement.
+    pub async fn in_time<T>(&self, statement: impl Future<Output = Result<T>>) -> Result<T> {
+        let limit = MAX_TRY.min(self.statement_timeout + CANCELLED_WITHIN);
+        tokio::time::timeout(limit, statement).await.unwrap_or_else(|_| Err(silence()))
     }
 
     /// Closes the connections kept.
@@ -134,8 +147,11 @@ macro_rules! retry {
 /// # Errors
 /// As the try.
 pub async fn bounded<T>(one_try: impl Future<Output = Result<T>>) -> Result<T> {
-    let silence = |_| Err(sqlx::Error::Io(std::io::ErrorKind::TimedOut.into()).into());
-    tokio::time::timeout(MAX_TRY, one_try).await.unwrap_or_else(silence)
+    tokio::time::timeout(MAX_TRY, one_try).await.unwrap_or_else(|_| Err(silence()))
+}
+
+fn silence() -> Error {
+    sqlx::Error::Io(std::io::ErrorKind::TimedOut.into()).into()
 }
 
 /// How often a transaction has been tried.
@@ -178,6 +194,17 @@ fn retryable(error: &sqlx::Error) -> Option<Retryable> {
             listed.then(|| Retryable { sqlstate: code.into_owned(), drops_connection })
         }
         _ => None,
+    }
+}
+
+/// Whether the database has no more to give: no connection free, a statement cancelled for its time, a full disk. Another
+/// statement would not fare better, and would make it worse for all.
+#[must_use]
+pub fn is_exhausted(error: &Error) -> bool {
+    match error {
+        Error::Database(sqlx::Error::PoolTimedOut) => true,
+        Error::Database(sqlx::Error::Database(error)) => matches!(error.code().as_deref(), Some("57014" | "53100")),
+        _ => false,
     }
 }
 

@@ -111,7 +111,8 @@ async fn move_leftovers(conn: &mut PgConnection, pool: &Pool, from: Uuid, heir: 
     )
     .execute(&mut *conn)
     .await?;
-    identity::touch(conn, heir).await
+    identity::touch(conn, heir).await?;
+    Ok(())
 }
 
 async fn delete_leftovers(conn: &mut PgConnection, pool: &Pool, of: Uuid) -> Result<()> {

@@ -1,18 +1,22 @@
 //! Users who arrive with one login: those who are known found together, and those who are new made together.
 //!
 //! At work there are always several; one statement for all of them costs a fraction of one each. What cannot be decided
-//! so, for whatever reason, is signed in alone (`sign_in.rs`), by the same rules and with its own transaction.
+//! so, for whatever reason, is signed in alone (`sign_in.rs`), by the same rules and with its own transaction; but where the
+//! database has no more to give, nobody asks again, and all are told to come again.
 
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
+use std::sync::Arc;
 
 use sqlx::AssertSqlSafe;
 use sqlx::postgres::PgConnection;
 use uuid::Uuid;
 
+use super::identity::Located;
 use super::login::{Candidate, Login, LoginKey, check_count};
 use super::sign_in::{self, Change, Claim, SignedIn};
-use crate::db::{Coalescer, Db};
+use super::tried::{Commit, Tried};
+use crate::db::{self, Coalescer, Db};
 use crate::error::{Error, Result};
 use crate::ids;
 use crate::pools::Pool;
@@ -34,9 +38,12 @@ pub struct Arrivals {
 
 #[derive(Debug, Default)]
 struct Lane {
-    known: Coalescer<LoginKey, Option<Uuid>>,
-    new: Coalescer<Newcomer, SignedIn>,
+    known: Coalescer<LoginKey, Told<Option<Uuid>>>,
+    new: Coalescer<Newcomer, Told<SignedIn>>,
 }
+
+/// What each of those who asked together is told.
+type Told<T> = Result<T, Arc<Error>>;
 
 /// A user who was not there a moment ago.
 #[derive(Debug)]
@@ -61,8 +68,8 @@ impl Arrivals {
     pub async fn run(&self, db: &Db) {
         let Lane { known, new } = self.lane();
         tokio::join!(
-            known.run(MOST, |keys| async move { find(db, &keys).await.inspect_err(report).ok() }),
-            new.run(MOST, |newcomers| async move { make(db, &newcomers).await.inspect_err(report).ok() }),
+            known.run(MOST, |keys| async move { told(keys.len(), find(db, &keys).await) }),
+            new.run(MOST, |newcomers| async move { told(newcomers.len(), make(db, &newcomers).await) }),
         );
     }
 
@@ -71,19 +78,26 @@ impl Arrivals {
     /// # Errors
     /// As [`sign_in::sign_in`].
     pub async fn sign_in(&self, db: &Db, pool: &Pool, claim: &Claim<'_>, login_limit: u32) -> Result<SignedIn> {
-        match self.together(pool, claim, login_limit).await? {
+        let mut tried = Tried::default();
+        match self.together(pool, claim, login_limit, &mut tried).await? {
             Some(signed_in) => Ok(signed_in),
-            None => Box::pin(alone(db, pool, *claim, login_limit)).await,
+            None => Box::pin(alone(db, pool, claim, login_limit, tried)).await,
         }
     }
 
     /// The claim's identity, if it is a claim to one login that is known, or that belongs to nobody and is to belong to
     /// somebody new. Nothing if it has to be signed in alone.
-    async fn together(&self, pool: &Pool, claim: &Claim<'_>, login_limit: u32) -> Result<Option<SignedIn>> {
+    async fn together(
+        &self,
+        pool: &Pool,
+        claim: &Claim<'_>,
+        login_limit: u32,
+        tried: &mut Tried<SignedIn>,
+    ) -> Result<Option<SignedIn>> {
         let mut candidates = claim.candidates(pool)?;
         let (Some(candidate), true) = (candidates.pop(), candidates.is_empty()) else { return Ok(None) };
         let Lane { known, new } = self.lane();
-        match (known.ask(candidate.key.clone()).await, claim.named) {
+        match (known.ask(candidate.key.clone()).await.transpose()?, claim.named) {
             (Some(Some(owner)), named) => {
                 // A disabled identity has no logins, so one that has this may be used.
                 let is_named = named.is_none_or(|named| named.uuid == owner && named.region == pool.id.region);
@@ -91,10 +105,28 @@ impl Arrivals {
             }
             (Some(None), None) => {
                 check_count(1, login_limit)?;
-                let fresh = ids::new_identity_uuid(candidate.key.route)?;
-                Ok(new.ask(Newcomer { candidate, fresh }).await)
+                let route = candidate.key.route;
+                let fresh = ids::new_identity_uuid(route)?;
+                let made = SignedIn { identity: fresh, change: Change::Created };
+                tried.is_committing(Commit::Made(Located { route, uuid: fresh }), made);
+                Ok(new.ask(Newcomer { candidate, fresh }).await.transpose()?)
             }
             _ => Ok(None),
+        }
+    }
+}
+
+/// What `count` who asked together are told; nothing if each is to ask alone.
+fn told<T>(count: usize, result: Result<Vec<T>>) -> Option<Vec<Told<T>>> {
+    match result {
+        Ok(answers) => Some(answers.into_iter().map(Ok).collect()),
+        Err(error) if db::is_exhausted(&error) => {
+            let error = Arc::new(error);
+            Some((0..count).map(|_| Err(Arc::clone(&error))).collect())
+        }
+        Err(error) => {
+            report(&error);
+            None
         }
     }
 }
@@ -113,21 +145,26 @@ fn report(error: &Error) {
 }
 
 /// Signs in with a transaction of its own.
-async fn alone(db: &Db, pool: &Pool, mut claim: Claim<'_>, login_limit: u32) -> Result<SignedIn> {
-    retry!(*db, |conn| {
-        let tried = sign_in::sign_in(conn, pool, &claim, login_limit).await;
-        claim.again = true;
-        tried
-    })
+async fn alone(
+    db: &Db,
+    pool: &Pool,
+    claim: &Claim<'_>,
+    login_limit: u32,
+    mut tried: Tried<SignedIn>,
+) -> Result<SignedIn> {
+    retry!(*db, |conn| { sign_in::sign_in(conn, pool, claim, login_limit, &mut tried).await })
 }
 
 /// The owners of the logins, in their order.
 async fn find(db: &Db, keys: &[LoginKey]) -> Result<Vec<Option<Uuid>>> {
     let mut conn = db.acquire().await?;
-    let owners = match keys {
-        [key] => vec![Login::owner(&mut conn, key).await?],
-        keys => Login::owners(&mut conn, keys).await?,
-    };
+    let found = db.in_time(async {
+        match keys {
+            [key] => Ok(vec![Login::owner(&mut conn, key).await?]),
+            keys => Login::owners(&mut conn, keys).await,
+        }
+    });
+    let owners = found.await?;
     conn.give_back();
     Ok(owners)
 }
@@ -139,7 +176,7 @@ async fn make(db: &Db, newcomers: &[Newcomer]) -> Result<Vec<SignedIn>> {
         firsts.entry(&newcomer.candidate.key).or_insert(newcomer);
     }
     let mut conn = db.acquire().await?;
-    insert(&mut conn, firsts.values().copied()).await?;
+    db.in_time(insert(&mut conn, firsts.values().copied())).await?;
     conn.give_back();
     let signed_in = |newcomer: &Newcomer| {
         let identity = firsts.get(&newcomer.candidate.key).map_or(newcomer.fresh, |first| first.fresh);

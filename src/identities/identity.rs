@@ -107,7 +107,8 @@ impl Identity {
         Ok(None)
     }
 
-    async fn find_in(conn: &mut PgConnection, route: Route, uuid: Uuid) -> Result<Option<Self>> {
+    /// The identity of this id, if its row lies here.
+    pub(super) async fn find_in(conn: &mut PgConnection, route: Route, uuid: Uuid) -> Result<Option<Self>> {
         let row = sqlx::query!(
             "select state, created_at, modified_at from identities where route = $1 and identity_id = $2",
             route.0,
@@ -239,29 +240,30 @@ pub(super) async fn lock(conn: &mut PgConnection, at: Located) -> Result<Option<
     Ok(state.map(State::of))
 }
 
-/// Moves the identity's modification date forward. `now()` would be the start of the transaction, before the lock.
-pub(super) async fn touch(conn: &mut PgConnection, at: Located) -> Result<()> {
-    sqlx::query!(
-        "update identities set modified_at = greatest(modified_at, clock_timestamp())
-         where route = $1 and identity_id = $2",
+/// Moves the identity's modification date forward, which is its version (`tried.rs`), and returns it. The caller has locked
+/// the identity. `now()` would be the start of the transaction, before the lock.
+pub(super) async fn touch(conn: &mut PgConnection, at: Located) -> Result<OffsetDateTime> {
+    Ok(sqlx::query_scalar!(
+        "update identities set modified_at = greatest(modified_at + interval '1 microsecond', clock_timestamp())
+         where route = $1 and identity_id = $2 returning modified_at",
         at.route.0,
         at.uuid
     )
-    .execute(conn)
-    .await?;
-    Ok(())
+    .fetch_one(conn)
+    .await?)
 }
 
-/// Disables the identity for ever. The caller has locked it and taken its logins away.
-pub(super) async fn disable(conn: &mut PgConnection, at: Located) -> Result<()> {
-    sqlx::query!(
-        "update identities set state = $3, modified_at = greatest(modified_at, clock_timestamp())
-         where route = $1 and identity_id = $2",
+/// Disables the identity for ever, and returns its modification date, which is its last one. The caller has locked it and
+/// taken its logins away.
+pub(super) async fn disable(conn: &mut PgConnection, at: Located) -> Result<OffsetDateTime> {
+    Ok(sqlx::query_scalar!(
+        "update identities set state = $3,
+           modified_at = greatest(modified_at + interval '1 microsecond', clock_timestamp())
+         where route = $1 and identity_id = $2 returning modified_at",
         at.route.0,
         at.uuid,
         State::DISABLED
     )
-    .execute(conn)
-    .await?;
-    Ok(())
+    .fetch_one(conn)
+    .await?)
 }

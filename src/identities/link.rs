@@ -9,6 +9,7 @@ use super::aftercheck;
 use super::identity::{self, Located, State};
 use super::login::{self, Candidate, Login};
 use super::sign_in::{Change, SignedIn, locate, owners};
+use super::tried::{Commit, Tried};
 use crate::error::{Error, Result};
 use crate::pools::Pool;
 
@@ -31,6 +32,7 @@ pub(super) async fn join(
     candidates: &[Candidate],
     owners_before: &[Option<Uuid>],
     login_limit: u32,
+    tried: &mut Tried<SignedIn>,
 ) -> Result<Option<SignedIn>> {
     let mut involved = join.absorbed.clone();
     involved.insert(join.survivor);
@@ -78,20 +80,26 @@ pub(super) async fn join(
             return Ok(None);
         }
     }
+    let mut commit = None;
     for at in located.iter().filter(|at| at.uuid != join.survivor) {
         login::move_all(&mut tx, pool, at.uuid, join.survivor).await?;
-        identity::disable(&mut tx, *at).await?;
+        commit = Some(Commit::Disabled(*at, identity::disable(&mut tx, *at).await?));
     }
     let Some(survivor) = located.iter().copied().find(|at| at.uuid == join.survivor) else { return Ok(None) };
     if gained > 0 {
-        identity::touch(&mut tx, survivor).await?;
+        let version = identity::touch(&mut tx, survivor).await?;
+        commit = commit.or(Some(Commit::Changed(survivor, version)));
     }
-    tx.commit().await?;
+    let change = if join.absorbed.is_empty() { Change::Linked } else { Change::Merged };
+    let signed_in = SignedIn { identity: join.survivor, change };
+    match commit {
+        Some(commit) => drop(tried.commit(tx, commit, signed_in).await?),
+        None => tx.commit().await?,
+    }
     if pool.spread > 1 {
         recheck(conn, pool, join, survivor, candidates, &new).await?;
     }
-    let change = if join.absorbed.is_empty() { Change::Linked } else { Change::Merged };
-    Ok(Some(SignedIn { identity: join.survivor, change }))
+    Ok(Some(signed_in))
 }
 
 /// What a pool in several routes needs after COMMIT (`aftercheck.rs`).

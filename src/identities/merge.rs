@@ -7,6 +7,7 @@ use super::aftercheck;
 use super::identity::{self, State};
 use super::login::{self, DeveloperUser, Login};
 use super::sign_in::{MAX_RACES, locate};
+use super::tried::{Commit, Tried};
 use crate::error::{Error, Result};
 use crate::pools::Pool;
 
@@ -21,7 +22,11 @@ pub async fn merge(
     source: &DeveloperUser,
     destination: &DeveloperUser,
     login_limit: u32,
+    tried: &mut Tried<Uuid>,
 ) -> Result<Uuid> {
+    if let Some(done) = tried.outcome(conn).await? {
+        return Ok(done);
+    }
     let (source, destination) = (source.key(pool), destination.key(pool));
     for _ in 0..MAX_RACES {
         let (Some(from), Some(into)) = (Login::owner(conn, &source).await?, Login::owner(conn, &destination).await?)
@@ -51,9 +56,9 @@ pub async fn merge(
         login::check_one_user_each(union.iter().map(|login| login.provider_no))?;
         login::check_count(union.len(), login_limit)?;
         login::move_all(&mut tx, pool, from.uuid, into.uuid).await?;
-        identity::disable(&mut tx, from).await?;
         identity::touch(&mut tx, into).await?;
-        tx.commit().await?;
+        let version = identity::disable(&mut tx, from).await?;
+        tried.commit(tx, Commit::Disabled(from, version), into.uuid).await?;
         if pool.spread > 1 {
             aftercheck::after_merge(conn, pool, from.uuid, into, &destination).await?;
         }

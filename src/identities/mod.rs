@@ -8,8 +8,10 @@ pub mod login;
 pub mod merge;
 pub mod sign_in;
 pub mod taken;
+mod tried;
 pub mod unlink;
 
 pub use arrivals::Arrivals;
 pub use identity::Identity;
 pub use login::{DeveloperUser, Login};
+pub use tried::Tried;

@@ -11,6 +11,7 @@ use uuid::Uuid;
 use super::identity::{self, Identity, Located, State};
 use super::link::{self, Join};
 use super::login::{self, Candidate, DeveloperUser, Login};
+use super::tried::{Commit, Tried};
 use crate::error::{Error, Result};
 use crate::ids::{self, IdentityId};
 use crate::pools::Pool;
@@ -29,8 +30,6 @@ pub struct Claim<'a> {
     pub developer: Option<&'a DeveloperUser>,
     /// The logins whose tokens held.
     pub public: &'a [VerifiedLogin],
-    /// Whether this call was begun before, and what became of it is not known.
-    pub again: bool,
 }
 
 impl Claim<'_> {
@@ -79,7 +78,16 @@ enum Plan {
 /// [`Error::IdentityNotFound`], [`Error::IdentityForbidden`], [`Error::LoginsDontMatch`],
 /// [`Error::DeveloperUserAlreadyRegistered`], [`Error::SecondUserOfProvider`] or [`Error::TooManyLogins`], with nothing
 /// changed; or if the database fails.
-pub async fn sign_in(conn: &mut PgConnection, pool: &Pool, claim: &Claim<'_>, login_limit: u32) -> Result<SignedIn> {
+pub async fn sign_in(
+    conn: &mut PgConnection,
+    pool: &Pool,
+    claim: &Claim<'_>,
+    login_limit: u32,
+    tried: &mut Tried<SignedIn>,
+) -> Result<SignedIn> {
+    if let Some(done) = tried.outcome(conn).await? {
+        return Ok(done);
+    }
     let candidates = claim.candidates(pool)?;
     for _ in 0..MAX_RACES {
         let owners = owners(conn, &candidates).await?;
@@ -96,8 +104,8 @@ pub async fn sign_in(conn: &mut PgConnection, pool: &Pool, claim: &Claim<'_>, lo
         let signed_in = match plan {
             None => None,
             Some(Plan::Stay(identity)) => Some(SignedIn { identity, change: Change::None }),
-            Some(Plan::Create) => create(conn, &candidates, login_limit).await?,
-            Some(Plan::Join(join)) => link::join(conn, pool, &join, &candidates, &owners, login_limit).await?,
+            Some(Plan::Create) => create(conn, &candidates, login_limit, tried).await?,
+            Some(Plan::Join(join)) => link::join(conn, pool, &join, &candidates, &owners, login_limit, tried).await?,
         };
         if let Some(signed_in) = signed_in {
             return Ok(signed_in);
@@ -148,10 +156,6 @@ async fn plan(
     }
     let target = Identity::find(conn, pool, named.uuid).await?.ok_or_else(not_found)?;
     if target.state == State::Disabled {
-        // An earlier try has merged the guest, and its answer was lost.
-        if let Some(survivor) = known.first().filter(|_| claim.again && all_known && known.len() == 1) {
-            return Ok(Some(Plan::Stay(*survivor)));
-        }
         return Err(Error::IdentityForbidden(named.to_string()));
     }
     if developers_owner.is_some_and(|owner| owner != target.uuid) {
@@ -195,7 +199,12 @@ async fn oldest(conn: &mut PgConnection, pool: &Pool, identities: &BTreeSet<Uuid
 }
 
 /// Makes an identity for logins that nobody knew a moment ago; nothing if another call was faster.
-async fn create(conn: &mut PgConnection, candidates: &[Candidate], login_limit: u32) -> Result<Option<SignedIn>> {
+async fn create(
+    conn: &mut PgConnection,
+    candidates: &[Candidate],
+    login_limit: u32,
+    tried: &mut Tried<SignedIn>,
+) -> Result<Option<SignedIn>> {
     let Some(first) = candidates.first() else { return Err(Error::LoginsDontMatch) };
     login::check_count(candidates.len(), login_limit)?;
     let fresh = ids::new_identity_uuid(first.key.route)?;
@@ -207,8 +216,8 @@ async fn create(conn: &mut PgConnection, candidates: &[Candidate], login_limit: 
         }
     }
     identity::insert(&mut tx, first.key.route, fresh).await?;
-    tx.commit().await?;
-    Ok(Some(SignedIn { identity: fresh, change: Change::Created }))
+    let made = Commit::Made(Located { route: first.key.route, uuid: fresh });
+    Ok(Some(tried.commit(tx, made, SignedIn { identity: fresh, change: Change::Created }).await?))
 }
 
 /// The identity named is another than the one that the user is registered with.

@@ -1,11 +1,13 @@
 //! Unlinking. The last login gone, the identity is disabled: it never turns into a guest again.
 
-use sqlx::postgres::PgConnection;
+use sqlx::Transaction;
+use sqlx::postgres::{PgConnection, Postgres};
 use uuid::Uuid;
 
-use super::identity::{self, State};
+use super::identity::{self, Located, State};
 use super::login::{Candidate, DeveloperUser, Login};
 use super::sign_in::{MAX_RACES, locate};
+use super::tried::{Commit, Tried};
 use crate::error::{Error, Result};
 use crate::pools::Pool;
 use crate::upstream::VerifiedLogin;
@@ -14,7 +16,16 @@ use crate::upstream::VerifiedLogin;
 ///
 /// # Errors
 /// [`Error::DeveloperUserNotFound`] or [`Error::NotLinkedToIdentity`], with nothing changed; or if the database fails.
-pub async fn unlink(conn: &mut PgConnection, pool: &Pool, identity: Uuid, user: &DeveloperUser) -> Result<()> {
+pub async fn unlink(
+    conn: &mut PgConnection,
+    pool: &Pool,
+    identity: Uuid,
+    user: &DeveloperUser,
+    tried: &mut Tried<()>,
+) -> Result<()> {
+    if tried.outcome(conn).await?.is_some() {
+        return Ok(());
+    }
     let key = user.key(pool);
     for _ in 0..MAX_RACES {
         match Login::owner(conn, &key).await? {
@@ -43,24 +54,20 @@ pub async fn unlink(conn: &mut PgConnection, pool: &Pool, identity: Uuid, user: 
             tx.rollback().await?;
             continue;
         }
-        if Login::of_identity(&mut tx, pool, identity).await?.is_empty() {
-            identity::disable(&mut tx, at).await?;
-        } else {
-            identity::touch(&mut tx, at).await?;
-        }
-        tx.commit().await?;
-        return Ok(());
+        let is_last = Login::of_identity(&mut tx, pool, identity).await?.is_empty();
+        return end(tx, at, is_last, tried).await;
     }
     Err(Error::Contended)
 }
 
-/// Who takes logins from an identity, with what was proven of them.
-#[derive(Clone, Copy, Debug)]
-pub struct Proof<'a> {
-    /// The logins whose tokens held.
-    pub logins: &'a [VerifiedLogin],
-    /// Whether this call was begun before, and what became of it is not known.
-    pub again: bool,
+/// Ends a change that took logins away, the last one perhaps.
+async fn end(mut tx: Transaction<'_, Postgres>, at: Located, is_last: bool, tried: &mut Tried<()>) -> Result<()> {
+    let commit = if is_last {
+        Commit::Disabled(at, identity::disable(&mut tx, at).await?)
+    } else {
+        Commit::Changed(at, identity::touch(&mut tx, at).await?)
+    };
+    tried.commit(tx, commit, ()).await
 }
 
 /// Takes the logins of the providers numbered so from an identity, if one of the logins proven is a login of it.
@@ -73,11 +80,15 @@ pub async fn unlink_providers(
     conn: &mut PgConnection,
     pool: &Pool,
     identity: Uuid,
-    proof: &Proof<'_>,
+    proven: &[VerifiedLogin],
     providers: &[i16],
+    tried: &mut Tried<()>,
 ) -> Result<()> {
+    if tried.outcome(conn).await?.is_some() {
+        return Ok(());
+    }
     let named = || pool.identity_id(identity).to_string();
-    let proofs = proof.logins.iter().map(|login| Candidate::public(pool, login)).collect::<Result<Vec<_>>>()?;
+    let proofs = proven.iter().map(|login| Candidate::public(pool, login)).collect::<Result<Vec<_>>>()?;
     let at = locate(conn, pool, identity).await?.ok_or_else(|| Error::IdentityNotFound(named()))?;
     let mut tx = sqlx::Connection::begin(&mut *conn).await?;
     let state = identity::lock(&mut tx, at).await?;
@@ -93,9 +104,7 @@ pub async fn unlink_providers(
     };
     if let Some(refusal) = refusal {
         tx.rollback().await?;
-        // The answer to an earlier try's commit was lost, and what is missed now is what that try took.
-        let done = proof.again && !logins.iter().any(|login| providers.contains(&login.provider_no));
-        return if done { Ok(()) } else { Err(refusal) };
+        return Err(refusal);
     }
     let deleted = sqlx::query!(
         "delete from logins where route = any($1) and identity_id = $2 and provider_no = any($3)",
@@ -110,11 +119,5 @@ pub async fn unlink_providers(
         tx.rollback().await?;
         return Ok(());
     }
-    if logins.iter().all(|login| providers.contains(&login.provider_no)) {
-        identity::disable(&mut tx, at).await?;
-    } else {
-        identity::touch(&mut tx, at).await?;
-    }
-    tx.commit().await?;
-    Ok(())
+    end(tx, at, logins.iter().all(|login| providers.contains(&login.provider_no)), tried).await
 }

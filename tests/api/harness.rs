@@ -13,7 +13,7 @@ use symbolon::cli::dev_postgres::{Options, Postgres};
 use symbolon::config;
 use symbolon::db::{self, Conn, Db};
 use symbolon::identities::sign_in::{self, Change, Claim, SignedIn};
-use symbolon::identities::{DeveloperUser, Identity};
+use symbolon::identities::{DeveloperUser, Identity, Tried};
 use symbolon::ids::{self, AccountId, IdentityId, PoolId, Region};
 use symbolon::installation::{Installation, Kind};
 use symbolon::pools::Pool;
@@ -23,7 +23,7 @@ use tokio::sync::Barrier;
 use tokio::task::JoinSet;
 use uuid::Uuid;
 
-pub const DEVELOPER: &str = "login.example.com";
+pub use crate::tenancy::questions::DEVELOPER;
 pub const ISSUER: &str = "https://tokens.example.com";
 /// The limit on linked logins that the defaults set.
 pub const LOGINS: u32 = 20;
@@ -234,7 +234,28 @@ pub async fn sign_in(
     user: &DeveloperUser,
 ) -> symbolon::error::Result<SignedIn> {
     let claim = Claim { named, developer: Some(user), ..Claim::default() };
-    sign_in::sign_in(conn, pool, &claim, LOGINS).await
+    sign_in::sign_in(conn, pool, &claim, LOGINS, &mut Tried::default()).await
+}
+
+/// [`symbolon::identities::merge::merge`], tried once.
+pub async fn merge(
+    conn: &mut PgConnection,
+    pool: &Pool,
+    source: &DeveloperUser,
+    destination: &DeveloperUser,
+    login_limit: u32,
+) -> symbolon::error::Result<Uuid> {
+    symbolon::identities::merge::merge(conn, pool, source, destination, login_limit, &mut Tried::default()).await
+}
+
+/// [`symbolon::identities::unlink::unlink`], tried once.
+pub async fn unlink(
+    conn: &mut PgConnection,
+    pool: &Pool,
+    identity: Uuid,
+    user: &DeveloperUser,
+) -> symbolon::error::Result<()> {
+    symbolon::identities::unlink::unlink(conn, pool, identity, user, &mut Tried::default()).await
 }
 
 /// The identity of a user whom nobody knew.

@@ -3,7 +3,7 @@
 use symbolon::error::Error;
 use symbolon::identities::identity::State;
 use symbolon::identities::sign_in::{Change, SignedIn};
-use symbolon::identities::{Identity, Login, unlink};
+use symbolon::identities::{Identity, Login};
 use symbolon::ids::{self, IdentityId, Region, Route};
 
 use crate::harness::*;
@@ -54,9 +54,9 @@ async fn a_users_identity_is_never_a_disabled_one() {
         for name in ["a", "b", "c"] {
             new_user(&mut conn, &pool, name).await;
         }
-        symbolon::identities::merge::merge(&mut conn, &pool, &user("a"), &user("b"), LOGINS).await.unwrap();
+        merge(&mut conn, &pool, &user("a"), &user("b"), LOGINS).await.unwrap();
         let c = owner(&mut conn, &pool, "c").await.unwrap();
-        unlink::unlink(&mut conn, &pool, c, &user("c")).await.unwrap();
+        unlink(&mut conn, &pool, c, &user("c")).await.unwrap();
         assert_sound(&mut conn).await;
         for name in ["a", "b", "c"] {
             let got = sign_in(&mut conn, &pool, None, &user(name)).await.unwrap().identity;
@@ -133,8 +133,8 @@ async fn a_disabled_identity_is_forbidden_to_everyone() {
     for pool in both_pools(&mut conn).await {
         let (merged, unlinked) = (new_user(&mut conn, &pool, "a").await, new_user(&mut conn, &pool, "c").await);
         new_user(&mut conn, &pool, "b").await;
-        symbolon::identities::merge::merge(&mut conn, &pool, &user("a"), &user("b"), LOGINS).await.unwrap();
-        unlink::unlink(&mut conn, &pool, unlinked, &user("c")).await.unwrap();
+        merge(&mut conn, &pool, &user("a"), &user("b"), LOGINS).await.unwrap();
+        unlink(&mut conn, &pool, unlinked, &user("c")).await.unwrap();
         let before = people(&mut conn).await;
         for named in [merged, unlinked] {
             for name in ["a", "b", "c", "unknown"] {

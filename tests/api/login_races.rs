@@ -8,10 +8,10 @@ use sqlx::Connection as _;
 use sqlx::postgres::PgConnection;
 use symbolon::error::{Error, Result};
 use symbolon::iam::OidcProvider;
-use symbolon::identities::Identity;
 use symbolon::identities::identity::State;
 use symbolon::identities::sign_in::{self, Claim};
-use symbolon::identities::unlink::{Proof, unlink_providers};
+use symbolon::identities::unlink::unlink_providers;
+use symbolon::identities::{Identity, Tried};
 use symbolon::ids::PoolId;
 use symbolon::pools::Pool;
 use symbolon::upstream::{Declared, Trust, VerifiedLogin};
@@ -142,15 +142,15 @@ async fn attempt(call: Call, conn: &mut PgConnection, pool: &Pool, proven: &BTre
             let named = named.map(|uuid| id_of(pool, uuid));
             let developer = users.iter().find(|name| !name.contains(':')).map(|name| user(name));
             let public: Vec<VerifiedLogin> = users.iter().filter_map(|name| proven.get(*name).cloned()).collect();
-            let claim =
-                Claim { named: named.as_ref(), developer: developer.as_ref(), public: &public, ..Claim::default() };
-            Ok(Some(sign_in::sign_in(conn, pool, &claim, LOGINS).await?.identity))
+            let claim = Claim { named: named.as_ref(), developer: developer.as_ref(), public: &public };
+            Ok(Some(sign_in::sign_in(conn, pool, &claim, LOGINS, &mut Tried::default()).await?.identity))
         }
         Take(identity, proof, path) => {
             let logins = [proven[proof].clone()];
-            let proof = Proof { logins: &logins, again: false };
             let key = proven[&format!("{path}:ann")].login_key();
-            unlink_providers(conn, pool, identity, &proof, &[pool.numbered[key].no]).await.map(|()| None)
+            unlink_providers(conn, pool, identity, &logins, &[pool.numbered[key].no], &mut Tried::default())
+                .await
+                .map(|()| None)
         }
     }
 }

@@ -237,7 +237,7 @@ async fn pages_of_identities_hold_each_once_in_order() {
         for number in 0..5 {
             let at = owner(&mut conn, &pool, &number.to_string()).await.unwrap();
             let name = user(&number.to_string());
-            symbolon::identities::unlink::unlink(&mut conn, &pool, at, &name).await.unwrap();
+            unlink(&mut conn, &pool, at, &name).await.unwrap();
         }
         for (hide_disabled, all) in [(false, 46), (true, 41)] {
             for size in [1, 7, 46, 60] {

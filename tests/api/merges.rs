@@ -2,7 +2,6 @@
 
 use symbolon::error::Error;
 use symbolon::identities::identity::State;
-use symbolon::identities::merge::merge;
 use symbolon::identities::sign_in::Change;
 use symbolon::identities::{Identity, Login};
 
@@ -70,7 +69,7 @@ async fn twenty_logins_are_merged_and_one_more_is_not() {
         let refused = merge(&mut conn, &pool, &user("a"), &user("b"), LOGINS).await;
         assert_refused!(refused, Error::TooManyLogins);
         assert_eq!(people(&mut conn).await, before);
-        symbolon::identities::unlink::unlink(&mut conn, &pool, b, &user("b9")).await.unwrap();
+        unlink(&mut conn, &pool, b, &user("b9")).await.unwrap();
         assert_eq!(merge(&mut conn, &pool, &user("a"), &user("b"), LOGINS).await.unwrap(), b);
         assert_eq!(Login::of_identity(&mut conn, &pool, b).await.unwrap().len(), 20);
     }

@@ -5,9 +5,7 @@ use std::sync::Arc;
 
 use symbolon::error::{Error, Result};
 use symbolon::identities::identity::State;
-use symbolon::identities::merge::merge;
 use symbolon::identities::sign_in::Change;
-use symbolon::identities::unlink::unlink;
 use symbolon::identities::{Identity, Login};
 use symbolon::pools::Pool;
 use uuid::Uuid;

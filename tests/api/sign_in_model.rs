@@ -1,5 +1,5 @@
 //! A model of identities and their logins: the rules of the contract, said as plainly as memory and a single caller
-//! allow. `by_the_model.rs` holds the broker against it.
+//! allow. `by_the_model.rs` holds the broker against it call by call, `tests/faults/linearizability.rs` histories of many callers.
 
 use std::collections::BTreeSet;
 
@@ -10,7 +10,7 @@ pub type User = String;
 pub type Number = usize;
 
 /// Why a call changes nothing.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum Refusal {
     NoIdentity,
     Forbidden,
@@ -20,7 +20,7 @@ pub enum Refusal {
     NoUser,
 }
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum State {
     Enabled,
     Disabled,
@@ -28,14 +28,14 @@ pub enum State {
 }
 
 /// An identity. One that is enabled and has no logins is a guest.
-#[derive(Debug)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Identity {
     pub state: State,
     pub logins: BTreeSet<User>,
 }
 
 /// All identities of a pool that admits guests.
-#[derive(Debug)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Model {
     pub identities: Vec<Identity>,
     limit: usize,

@@ -6,8 +6,6 @@ use std::collections::BTreeSet;
 use sqlx::postgres::PgConnection;
 use symbolon::identities::aftercheck::{after_delete, after_link, after_merge};
 use symbolon::identities::identity::{Located, State};
-use symbolon::identities::merge::merge;
-use symbolon::identities::unlink::unlink;
 use symbolon::identities::{Identity, Login};
 use symbolon::pools::Pool;
 use uuid::Uuid;

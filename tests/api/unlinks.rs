@@ -3,8 +3,6 @@
 use symbolon::error::Error;
 use symbolon::identities::Login;
 use symbolon::identities::identity::State;
-use symbolon::identities::merge::merge;
-use symbolon::identities::unlink::unlink;
 
 use crate::harness::*;
 

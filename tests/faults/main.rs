@@ -21,18 +21,37 @@ mod dice;
 #[path = "../api/elapsed.rs"]
 mod elapsed;
 #[allow(dead_code, reason = "shared with other binaries, and not all of it is used here")]
+#[path = "../processes/federation.rs"]
+mod federation;
+#[path = "../upstream/issuer.rs"]
+mod issuer;
+#[allow(dead_code, reason = "shared with other binaries, and not all of it is used here")]
 #[path = "../processes/proxy.rs"]
 mod proxy;
 #[allow(dead_code, reason = "shared with other binaries, and not all of it is used here")]
+#[path = "../api/tenancy/questions.rs"]
+mod questions;
+#[allow(dead_code, reason = "shared with other binaries, and not all of it is used here")]
 #[path = "../processes/raw.rs"]
 mod raw;
+#[allow(dead_code, reason = "shared with other binaries, and not all of it is used here")]
+#[path = "../api/sign_in_model.rs"]
+mod sign_in_model;
 
 mod balancer;
+mod calls;
 mod crowd;
-mod drain;
-mod due_rotations;
 mod figures;
-mod revocation;
-mod rotation;
+mod histories;
 mod schedule;
 mod verifiers;
+
+mod disk_full;
+mod drain;
+mod due_rotations;
+mod isolation;
+mod linearizability;
+mod pressure;
+mod revocation;
+mod rotation;
+mod slow_senders;

@@ -7,6 +7,8 @@ use std::time::{Duration, SystemTime};
 use aws_credential_types::Credentials;
 use aws_sigv4::http_request::{SignableBody, SignableRequest, SigningSettings};
 use aws_sigv4::sign::v4;
+use axum::http::Request;
+use axum::http::request::Parts;
 use reqwest::header::{HeaderMap, HeaderName, HeaderValue};
 use serde_json::{Value, json};
 
@@ -106,6 +108,15 @@ impl Signed {
 
     pub fn header(&self, name: &str) -> &str {
         self.headers[name].to_str().unwrap()
+    }
+
+    /// The head of the request and its body, as a server has them.
+    pub fn received(&self) -> (Parts, String) {
+        let mut request = Request::post("/").body(self.body.clone()).unwrap();
+        let host = self.url.trim_start_matches("http://").parse().unwrap();
+        request.headers_mut().extend(self.headers.clone());
+        request.headers_mut().insert("host", host);
+        request.into_parts()
     }
 
     /// The request as it goes over the wire.

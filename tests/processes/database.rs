@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 use std::fmt::Write as _;
 use std::os::unix::fs::PermissionsExt as _;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, Mutex, Weak};
 use std::time::Duration;
@@ -76,16 +76,22 @@ impl Database {
 /// A durable server of a test's own, which may be killed and restarted.
 pub struct Durable {
     pub postgres: Postgres,
-    _dir: TempDir,
+    _dir: Option<TempDir>,
 }
 
 impl Durable {
     pub async fn start() -> Self {
         let dir = public_dir();
-        let options = Options { state_dir: dir.path().join("state"), ..Options::folder(dir.path().join("data")) };
+        let started = Self::start_in(dir.path()).await;
+        Self { _dir: Some(dir), ..started }
+    }
+
+    /// The same in a folder that somebody else removes.
+    pub async fn start_in(dir: &Path) -> Self {
+        let options = Options { state_dir: dir.join("state"), ..Options::folder(dir.join("data")) };
         let postgres = Postgres::start(options).await.unwrap();
         migrate(&postgres.url()).await;
-        Self { postgres, _dir: dir }
+        Self { postgres, _dir: None }
     }
 }
 
@@ -141,8 +147,13 @@ pub async fn migrate(url: &str) {
 
 /// Adds a tenant, if it is not there, and an access key of it, as `symbolon access-key create` does.
 pub async fn add_developer(url: &str, key: &str) -> Client {
+    add_developer_of(ACCOUNT, url, key).await
+}
+
+/// The same for another tenant.
+pub async fn add_developer_of(account: &str, url: &str, key: &str) -> Client {
     const SECRET: &str = "wJalrXUtnFEMI/K7MDENG+bPxRfiCYEXAMPLEKEY";
-    let (account, id) = (AccountId::parse(ACCOUNT).unwrap(), AccessKeyId::parse(key).unwrap());
+    let (account, id) = (AccountId::parse(account).unwrap(), AccessKeyId::parse(key).unwrap());
     let mut conn = connect(url).await;
     let seal = Seal::from_text(MASTER_KEY).unwrap();
     let mut tx = conn.begin().await.unwrap();

@@ -66,10 +66,19 @@ impl Federation {
 
     /// A pool with all three providers, made by the broker at `url`.
     pub async fn create_pool(&self, url: &str) -> String {
-        let arns = PATHS.map(|path| format!("arn:aws:iam::{ACCOUNT}:oidc-provider/{}", self.key(path)));
-        let pool = json!({ "IdentityPoolName": "federated", "AllowUnauthenticatedIdentities": true,
-                           "DeveloperProviderName": PROVIDER, "OpenIdConnectProviderARNs": arns });
-        self.client.call(url, "CreateIdentityPool", &pool).await.member("IdentityPoolId")
+        self.client.call(url, "CreateIdentityPool", &self.pool_settings()).await.member("IdentityPoolId")
+    }
+
+    /// The settings of such a pool.
+    pub fn pool_settings(&self) -> Value {
+        self.pool_settings_of(ACCOUNT)
+    }
+
+    /// The same for another tenant that has declared the providers.
+    pub fn pool_settings_of(&self, account: &str) -> Value {
+        let arns = PATHS.map(|path| format!("arn:aws:iam::{account}:oidc-provider/{}", self.key(path)));
+        json!({ "IdentityPoolName": "federated", "AllowUnauthenticatedIdentities": true,
+                "DeveloperProviderName": PROVIDER, "OpenIdConnectProviderARNs": arns })
     }
 
     /// The login key of the provider at this path.

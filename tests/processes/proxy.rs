@@ -1,14 +1,18 @@
-//! A proxy between broker and Postgres that reads along, and that can be struck dumb, or lose an answer, as a network can.
+//! A proxy between broker and Postgres that reads along, and that can delay, cut up, cut off and lose what it carries, as a
+//! network can.
 
 use std::collections::HashMap;
-use std::path::PathBuf;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
 use symbolon::cli::dev_postgres::Postgres;
-use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::io::{AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _};
 use tokio::net::{TcpListener, TcpStream, UnixStream};
 use tokio::sync::watch;
+
+use crate::dice::Dice;
 
 /// What a client sent: one statement, or the wish for an answer.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -27,17 +31,75 @@ impl Sent {
     }
 }
 
+/// What befalls connections.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Fault {
+    /// The broker's end is reset, and the server's is closed.
+    Reset,
+    /// The broker reads the end. What it still writes is read, and goes nowhere.
+    ClosedToBroker,
+    /// The server reads the end, and may say something yet.
+    ClosedToServer,
+    /// Both ends stay open, and nothing moves, until [`Proxy::bury`].
+    Silence,
+}
+
+/// When a fault strikes, once.
+#[derive(Clone, Copy, Debug)]
+enum Moment {
+    /// The server has answered the next commit, and nobody hears of it.
+    Committed,
+    /// So many pieces from now, in either direction; of that piece this percentage gets through.
+    Piece { left: usize, part: usize },
+}
+
+/// A fault that is to come.
+#[derive(Clone, Copy, Debug)]
+struct Plan {
+    moment: Moment,
+    fault: Fault,
+    /// Whether it befalls all connections that there are, or only the one where the moment comes.
+    all: bool,
+}
+
+/// How bytes travel when nothing befalls them.
+#[derive(Clone, Copy, Debug)]
+pub struct Shape {
+    /// Each piece is held up for a random time up to this.
+    pub delay: Duration,
+    /// Longer ones are cut into pieces of this many bytes.
+    pub slice: usize,
+}
+
+impl Default for Shape {
+    fn default() -> Self {
+        Self { delay: Duration::ZERO, slice: usize::MAX }
+    }
+}
+
 pub struct Proxy {
     port: u16,
-    sent: Arc<Mutex<Vec<Sent>>>,
-    /// Connections with a lower number are dumb for ever.
-    dumb_below: watch::Sender<usize>,
-    accepted: Arc<Mutex<usize>>,
-    /// Whether the answer to the next commit is lost.
-    to_lose: Arc<AtomicBool>,
-    /// Statements with this word in them do not arrive, nor anything after them on their connection.
-    held_back: Arc<Mutex<Option<&'static str>>>,
+    shared: Arc<Shared>,
     task: tokio::task::JoinHandle<()>,
+}
+
+/// What every connection needs.
+struct Shared {
+    /// The server's socket.
+    socket: Mutex<PathBuf>,
+    sent: Mutex<Vec<Sent>>,
+    accepted: Mutex<usize>,
+    /// What has befallen connections with a lower number than this.
+    struck: watch::Sender<(usize, Fault)>,
+    /// Silent connections with a lower number end.
+    buried: watch::Sender<usize>,
+    plan: Mutex<Option<Plan>>,
+    pieces: AtomicUsize,
+    shape: Mutex<(Shape, Dice)>,
+    /// How much longer each answer takes.
+    answer_delay: Mutex<Duration>,
+    /// Statements with this word in them do not arrive, nor anything after them on their connection.
+    held_back: Mutex<Option<&'static str>>,
 }
 
 impl Proxy {
@@ -48,23 +110,27 @@ impl Proxy {
 
     /// The same at this port.
     pub async fn start_at(port: u16, server: &Postgres) -> Self {
-        let socket = server.socket_dir().join(".s.PGSQL.5432");
+        Self::start_to(port, server.socket_dir()).await
+    }
+
+    /// The same to whatever server has its socket in a folder.
+    pub async fn start_to(port: u16, socket_dir: &Path) -> Self {
         let listener = TcpListener::bind(("127.0.0.1", port)).await.unwrap();
         let port = listener.local_addr().unwrap().port();
-        let sent = Arc::new(Mutex::new(Vec::new()));
-        let accepted = Arc::new(Mutex::new(0));
-        let to_lose = Arc::new(AtomicBool::new(false));
-        let (dumb_below, watched) = watch::channel(0);
-        let held_back = Arc::new(Mutex::new(None));
-        let wires = Wires {
-            socket,
-            sent: Arc::clone(&sent),
-            to_lose: Arc::clone(&to_lose),
-            held_back: Arc::clone(&held_back),
-            dumb_below: watched,
-        };
-        let task = tokio::spawn(accept(listener, Arc::clone(&accepted), wires));
-        Self { port, sent, dumb_below, accepted, to_lose, held_back, task }
+        let shared = Arc::new(Shared {
+            socket: Mutex::new(socket_in(socket_dir)),
+            sent: Mutex::default(),
+            accepted: Mutex::default(),
+            struck: watch::Sender::new((0, Fault::Silence)),
+            buried: watch::Sender::new(0),
+            plan: Mutex::default(),
+            pieces: AtomicUsize::new(0),
+            shape: Mutex::new((Shape::default(), Dice::of(0))),
+            answer_delay: Mutex::default(),
+            held_back: Mutex::default(),
+        });
+        let task = tokio::spawn(accept(listener, Arc::clone(&shared)));
+        Self { port, shared, task }
     }
 
     /// The address of a database behind the proxy.
@@ -74,39 +140,84 @@ impl Proxy {
         format!("postgres://symbolon:s3cret-of-the-database@127.0.0.1:{}/{name}?sslmode=disable", self.port)
     }
 
+    /// New connections go to the server that has its socket in this folder.
+    pub fn lead_to(&self, socket_dir: &Path) {
+        *self.shared.socket.lock().unwrap() = socket_in(socket_dir);
+    }
+
+    /// The connections that there are end.
+    pub fn cut_off(&self) {
+        self.shared.strike_all(Fault::Reset);
+    }
+
     /// What was sent since the last time.
     pub fn take(&self) -> Vec<Sent> {
-        std::mem::take(&mut self.sent.lock().unwrap())
+        std::mem::take(&mut self.shared.sent.lock().unwrap())
     }
 
-    /// The connections there are get no more bytes through, and are not told.
-    pub fn strike_dumb(&self) {
-        self.dumb_below.send_replace(*self.accepted.lock().unwrap());
+    /// How many pieces went either way since the last time.
+    pub fn take_pieces(&self) -> usize {
+        self.shared.pieces.swap(0, Ordering::SeqCst)
     }
 
-    /// So do those to come, until [`Proxy::recover`].
-    pub fn strike_all_dumb(&self) {
-        self.dumb_below.send_replace(usize::MAX);
+    /// How bytes travel from now on; delays are those of a seed.
+    pub fn shape(&self, shape: Shape, seed: u64) {
+        *self.shared.shape.lock().unwrap() = (shape, Dice::of(seed));
     }
 
-    /// The next commit is done, but instead of the answer to it the connection ends.
-    pub fn lose_an_answer(&self) {
-        self.to_lose.store(true, Ordering::SeqCst);
+    /// Every answer takes so much longer.
+    pub fn slow_down(&self, delay: Duration) {
+        *self.shared.answer_delay.lock().unwrap() = delay;
     }
 
     /// From now on a connection ends in silence with the first statement that has this word in it.
     pub fn hold_back(&self, word: &'static str) {
-        *self.held_back.lock().unwrap() = Some(word);
+        *self.shared.held_back.lock().unwrap() = Some(word);
     }
 
-    /// Whether an answer is still to be lost.
-    pub fn is_losing(&self) -> bool {
-        self.to_lose.load(Ordering::SeqCst)
+    /// The connections there are get no more bytes through, and are not told.
+    pub fn strike_dumb(&self) {
+        self.shared.strike_all(Fault::Silence);
+    }
+
+    /// So do those to come, until [`Proxy::recover`].
+    pub fn strike_all_dumb(&self) {
+        self.shared.struck.send_replace((usize::MAX, Fault::Silence));
     }
 
     /// New connections work again.
     pub fn recover(&self) {
         self.strike_dumb();
+    }
+
+    /// The connections that are silent end: now the server, too, learns of it.
+    pub fn bury(&self) {
+        self.shared.buried.send_replace(*self.shared.accepted.lock().unwrap());
+    }
+
+    /// The next commit is done, but instead of the answer to it the connection ends.
+    pub fn lose_an_answer(&self) {
+        self.strike_at_commit(Fault::ClosedToBroker);
+    }
+
+    /// The next commit is done, but instead of the answer to it comes this.
+    pub fn strike_at_commit(&self, fault: Fault) {
+        *self.shared.plan.lock().unwrap() = Some(Plan { moment: Moment::Committed, fault, all: false });
+    }
+
+    /// The fault comes so many pieces from now, of which a part gets through, in percent.
+    pub fn strike_at_piece(&self, fault: Fault, number: usize, part: usize, all: bool) {
+        *self.shared.plan.lock().unwrap() = Some(Plan { moment: Moment::Piece { left: number, part }, fault, all });
+    }
+
+    /// Whether the fault is still to come.
+    pub fn is_losing(&self) -> bool {
+        self.shared.plan.lock().unwrap().is_some()
+    }
+
+    /// The fault that has not come is not to come any more.
+    pub fn spare(&self) {
+        *self.shared.plan.lock().unwrap() = None;
     }
 }
 
@@ -116,80 +227,157 @@ impl Drop for Proxy {
     }
 }
 
-/// What every connection needs.
-#[derive(Clone)]
-struct Wires {
-    socket: PathBuf,
-    sent: Arc<Mutex<Vec<Sent>>>,
-    to_lose: Arc<AtomicBool>,
-    held_back: Arc<Mutex<Option<&'static str>>>,
-    dumb_below: watch::Receiver<usize>,
+fn socket_in(dir: &Path) -> PathBuf {
+    dir.join(".s.PGSQL.5432")
 }
 
-/// Whether this ends a transaction, or is one whole: several statements in one message.
-fn commits(sent: &Sent) -> bool {
-    matches!(sent, Sent::Query(sql) if sql == "COMMIT" || sql.contains("; insert into "))
+/// Whether this ends a transaction, or is one whole: a statement outside of one, or several in one message.
+fn commits(sent: &Sent, is_open: &mut bool) -> bool {
+    match sent {
+        Sent::Query(sql) => {
+            let ends = sql == "COMMIT" || sql.contains("; insert into ");
+            *is_open = sql == "BEGIN" || *is_open && !ends && sql != "ROLLBACK";
+            ends
+        }
+        Sent::Execute(sql) => {
+            !*is_open && ["insert", "update", "delete"].iter().any(|verb| sql.trim_start().starts_with(verb))
+        }
+        Sent::Sync => false,
+    }
 }
 
-async fn accept(listener: TcpListener, accepted: Arc<Mutex<usize>>, wires: Wires) {
+async fn accept(listener: TcpListener, shared: Arc<Shared>) {
     loop {
         let (client, _) = listener.accept().await.unwrap();
         let number = {
-            let mut accepted = accepted.lock().unwrap();
+            let mut accepted = shared.accepted.lock().unwrap();
             *accepted += 1;
             *accepted - 1
         };
-        let wires = wires.clone();
+        let shared = Arc::clone(&shared);
         tokio::spawn(async move {
-            let _ = relay(client, number, wires).await;
+            let _ = relay(client, number, &shared).await;
         });
     }
 }
 
-async fn relay(client: TcpStream, number: usize, wires: Wires) -> std::io::Result<()> {
-    let Wires { socket, sent, to_lose, held_back, mut dumb_below } = wires;
+impl Shared {
+    fn strike_all(&self, fault: Fault) {
+        self.struck.send_replace((*self.accepted.lock().unwrap(), fault));
+    }
+
+    /// Counts a piece. If the moment of a fault has come, that fault, and how many bytes still get through.
+    fn pass(&self, length: usize, answers_commit: bool) -> Option<(Fault, usize)> {
+        self.pieces.fetch_add(1, Ordering::SeqCst);
+        let mut planned = self.plan.lock().unwrap();
+        let plan = planned.as_mut()?;
+        let through = match &mut plan.moment {
+            Moment::Committed => answers_commit.then_some(0)?,
+            Moment::Piece { left: left @ 1.., .. } => {
+                *left -= 1;
+                return None;
+            }
+            Moment::Piece { part, .. } => length * *part / 100,
+        };
+        let Plan { fault, all, .. } = planned.take()?;
+        drop(planned);
+        if all {
+            self.strike_all(fault);
+        }
+        Some((fault, through))
+    }
+
+    async fn send(&self, to: &mut (impl AsyncWrite + Unpin), bytes: &[u8]) -> std::io::Result<()> {
+        let slice = self.shape.lock().unwrap().0.slice;
+        for piece in bytes.chunks(slice) {
+            let delay = {
+                let (shape, dice) = &mut *self.shape.lock().unwrap();
+                shape.delay.mul_f64(f64::from(u32::try_from(dice.below(101)).unwrap()) / 100.0)
+            };
+            if !delay.is_zero() {
+                tokio::time::sleep(delay).await;
+            }
+            to.write_all(piece).await?;
+            to.flush().await?;
+        }
+        Ok(())
+    }
+}
+
+async fn relay(client: TcpStream, number: usize, shared: &Shared) -> std::io::Result<()> {
     client.set_nodelay(true)?;
+    let socket = shared.socket.lock().unwrap().clone();
     let (mut from_client, mut to_client) = client.into_split();
     let (mut from_server, mut to_server) = UnixStream::connect(socket).await?.into_split();
-    let loses = AtomicBool::new(false);
+    let commits_now = AtomicBool::new(false);
+    // Of both directions: nothing when the connection has ended by itself, or what has befallen it.
     let upward = async {
-        let mut reader = Reader::default();
+        let (mut reader, mut is_open) = (Reader::default(), false);
         let mut buffer = vec![0; 16 * 1024];
         loop {
             let length = from_client.read(&mut buffer).await?;
             if length == 0 {
-                return std::io::Result::Ok(());
+                return std::io::Result::Ok(None);
             }
             let mut read = Vec::new();
             reader.read(&buffer[..length], &mut read);
-            if read.iter().any(commits) && to_lose.swap(false, Ordering::SeqCst) {
-                loses.store(true, Ordering::SeqCst);
+            for one in &read {
+                commits_now.fetch_or(commits(one, &mut is_open), Ordering::SeqCst);
             }
-            let word = *held_back.lock().unwrap();
+            let word = *shared.held_back.lock().unwrap();
             if word.is_some_and(|word| read.iter().any(|sent| sent.has(word))) {
                 std::future::pending::<()>().await;
             }
-            sent.lock().unwrap().extend(read);
-            to_server.write_all(&buffer[..length]).await?;
+            shared.sent.lock().unwrap().extend(read);
+            if let Some((fault, through)) = shared.pass(length, false) {
+                shared.send(&mut to_server, &buffer[..through]).await?;
+                return Ok(Some(fault));
+            }
+            shared.send(&mut to_server, &buffer[..length]).await?;
         }
     };
     let downward = async {
         let mut buffer = vec![0; 16 * 1024];
         loop {
             let length = from_server.read(&mut buffer).await?;
-            // The server has answered, and so it is done: but nobody hears of it.
-            if length == 0 || loses.load(Ordering::SeqCst) {
-                return std::io::Result::Ok(());
+            if length == 0 {
+                return std::io::Result::Ok(None);
             }
-            to_client.write_all(&buffer[..length]).await?;
+            // The server has answered, and so a commit is done.
+            if let Some((fault, through)) = shared.pass(length, commits_now.swap(false, Ordering::SeqCst)) {
+                shared.send(&mut to_client, &buffer[..through]).await?;
+                return Ok(Some(fault));
+            }
+            let delay = *shared.answer_delay.lock().unwrap();
+            if !delay.is_zero() {
+                tokio::time::sleep(delay).await;
+            }
+            shared.send(&mut to_client, &buffer[..length]).await?;
         }
     };
-    let struck = async { drop(dumb_below.wait_for(|below| number < *below).await) };
-    tokio::select! {
-        _ = upward => {}
-        _ = downward => {}
-        // Both ends stay open, and nothing moves.
-        () = struck => std::future::pending().await,
+    let mut struck = shared.struck.subscribe();
+    let befallen = async {
+        let of_all = struck.wait_for(|(below, _)| number < *below).await;
+        std::io::Result::Ok(of_all.ok().map(|struck| struck.1))
+    };
+    let fault = tokio::select! {
+        fault = upward => fault?,
+        fault = downward => fault?,
+        fault = befallen => fault?,
+    };
+    match fault {
+        None => {}
+        Some(Fault::Reset) => from_client.as_ref().set_zero_linger()?,
+        Some(Fault::ClosedToBroker) => {
+            drop((from_server, to_server));
+            to_client.shutdown().await?;
+            tokio::io::copy(&mut from_client, &mut tokio::io::sink()).await?;
+        }
+        Some(Fault::ClosedToServer) => {
+            to_server.shutdown().await?;
+            tokio::io::copy(&mut from_server, &mut to_client).await?;
+        }
+        Some(Fault::Silence) => drop(shared.buried.subscribe().wait_for(|below| number < *below).await),
     }
     Ok(())
 }

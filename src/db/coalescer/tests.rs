@@ -6,7 +6,7 @@ use std::time::Duration;
 use proptest::prelude::*;
 use tokio::time::{Instant, sleep, timeout};
 
-use super::Coalescer;
+use super::{Coalescer, PATIENCE};
 
 const MOST: usize = 4;
 const MS: Duration = Duration::from_millis(1);
@@ -102,14 +102,27 @@ async fn whoever_is_gone_is_not_asked_for() {
 
 #[tokio::test(start_paused = true)]
 async fn a_failure_sends_all_away_who_wait_and_nobody_who_comes_later() {
-    for fate in [Fate::Failed(5), Fate::Silent] {
-        let stage = Stage::new(vec![fate]).await;
+    let stage = Stage::new(vec![Fate::Failed(5)]).await;
+    let first = stage.ask(0);
+    sleep(MS).await;
+    let second = stage.ask(1);
+    assert_eq!((first.await.unwrap(), second.await.unwrap()), (None, None));
+    assert_eq!(stage.ask(2).await.unwrap(), Some(102));
+    assert_eq!(stage.statements(), [vec![0], vec![2]]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_slow_statement_is_waited_for_and_a_silent_one_holds_up_nobody_behind_it() {
+    for (fate, expected) in [(Fate::Answered(2_500), Some(100)), (Fate::Silent, None)] {
+        let stage = Stage::new(vec![fate, Fate::Answered(700)]).await;
+        let started = Instant::now();
         let first = stage.ask(0);
         sleep(MS).await;
-        let second = stage.ask(1);
-        assert_eq!((first.await.unwrap(), second.await.unwrap()), (None, None), "{fate:?}");
-        assert_eq!(stage.ask(2).await.unwrap(), Some(102));
-        assert_eq!(stage.statements(), [vec![0], vec![2]]);
+        let (second, third) = (stage.ask(1), stage.ask(2));
+        assert_eq!((second.await.unwrap(), third.await.unwrap()), (Some(101), Some(102)), "{fate:?}");
+        assert_eq!(started.elapsed(), PATIENCE + MS * 700);
+        assert_eq!(first.await.unwrap(), expected);
+        assert_eq!(stage.statements(), [vec![0], vec![1, 2]]);
     }
 }
 

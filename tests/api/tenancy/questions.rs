@@ -1,8 +1,9 @@
-//! What every operation is asked, by what its input names.
+//! What every operation is asked, by what its input names: of one replica here, of two by `tests/faults/isolation.rs`.
 
 use serde_json::{Value, json};
 
-use crate::harness::DEVELOPER;
+/// The developer provider of the pools that are asked about.
+pub const DEVELOPER: &str = "login.example.com";
 
 /// What a question is about.
 pub struct Named<'a> {
