@@ -5,6 +5,6 @@ mod logins;
 mod mutants;
 //mod sealed;
 mod signatures;
-//mod ssrf;
+mod ssrf;
 //mod vectors;
 mod wire;
