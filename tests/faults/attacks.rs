@@ -6,5 +6,5 @@ mod mutants;
 mod sealed;
 mod signatures;
 mod ssrf;
-//mod vectors;
+mod vectors;
 mod wire;

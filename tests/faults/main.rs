@@ -29,3 +29,4 @@ mod raw;
 mod stage;
 
 mod attacks;
+mod fuzzing;

@@ -152,6 +152,16 @@ fn of_a_garbled_header(scene: &Scene, all: &mut Catalogue) {
             "Authorization header has a part without an equal-sign.",
             value.replace("Signature=", "Signature "),
         ),
+        (
+            "a signature that ran into the list",
+            "Authorization header requires 'Signature' parameter.",
+            value.replace(", Signature=", "Signature="),
+        ),
+        (
+            "a signature that ran into the scope",
+            "Authorization header requires 'Signature' parameter.",
+            format!("AWS4-HMAC-SHA256 SignedHeaders={list}, Credential={scope}{signature}"),
+        ),
         ("no access key", "Credential must have exactly 5", value.replace(KEY, "")),
         ("a scope of four elements", "Credential must have exactly 5", value.replace("/aws4_request", "")),
         ("a scope of six elements", "Credential must have exactly 5", value.replace(KEY, "AKIA/X")),
@@ -253,6 +263,7 @@ fn of_signed_headers(scene: &Scene, all: &mut Catalogue) {
         ("with a name of nothing at its end", disordered, format!("{list};")),
         ("with a name of nothing before it", "'' is a 'SignedHeader'", format!(";{list}")),
         ("with a header that is not there", "'x-amz-none' is a", list.replace(";x-amz-t", ";x-amz-none;x-amz-t")),
+        ("that a signature ran into", "'x-amz-target", format!("{list}{}", signed.signature())),
         ("parted by commas", "", list.replace(';', ",")),
     ] {
         // A comma parts parameters, too.
@@ -443,7 +454,8 @@ async fn every_forged_signature_is_refused_by_its_name() {
         }
         accepted += usize::from(said.status < 400);
         // Neither theirs nor ours, however it is garbled.
-        signatures += usize::from(message.as_bytes().windows(64).any(|text| text.iter().all(u8::is_ascii_hexdigit)));
+        let is_digit = |byte: &u8| matches!(byte, b'0'..=b'9' | b'a'..=b'f');
+        signatures += usize::from(message.as_bytes().windows(16).any(|text| text.iter().all(is_digit)));
     }
     assert!(wrong.is_empty(), "{} of {} went wrong:\n{}", wrong.len(), attacks.len(), wrong.join("\n"));
     assert_eq!(accepted, 0);
