@@ -22,7 +22,12 @@ const KEPT_FOR: Duration = Duration::from_secs(20);
 /// # Errors
 /// As [`client`].
 pub fn keeping_client(config: &config::Upstream, timeout: Duration) -> Result<Client> {
-    build(&config::Upstream { fetch_timeout: timeout, ..config.clone() }, None, Arc::new(System), KEPT_CONNECTIONS)
+    build(
+        &config::Upstream { fetch_timeout: timeout, ..config.clone() },
+        None,
+        &(Arc::new(System) as Arc<dyn Lookup>),
+        KEPT_CONNECTIONS,
+    )
 }
 
 /// A client that goes where a URL says and nowhere else. With `admitted`, only addresses of the public network and of
@@ -30,14 +35,18 @@ pub fn keeping_client(config: &config::Upstream, timeout: Duration) -> Result<Cl
 ///
 /// # Errors
 /// [`Error::Refused`] if `upstream.ca_file` cannot be read, or holds no certificates.
-pub fn client(config: &config::Upstream, admitted: Option<&[(IpAddr, u8)]>, lookup: Arc<dyn Lookup>) -> Result<Client> {
+pub fn client(
+    config: &config::Upstream,
+    admitted: Option<&[(IpAddr, u8)]>,
+    lookup: &Arc<dyn Lookup>,
+) -> Result<Client> {
     build(config, admitted, lookup, 0)
 }
 
 fn build(
     config: &config::Upstream,
     admitted: Option<&[(IpAddr, u8)]>,
-    lookup: Arc<dyn Lookup>,
+    lookup: &Arc<dyn Lookup>,
     kept: usize,
 ) -> Result<Client> {
     let own = certificates(config)?;
@@ -53,7 +62,7 @@ fn build(
             .pool_max_idle_per_host(kept)
             .pool_idle_timeout(KEPT_FOR)
             .user_agent(concat!("symbolon/", env!("CARGO_PKG_VERSION")))
-            .dns_resolver(Resolver::new(&config.hosts, admitted, Arc::clone(&lookup)));
+            .dns_resolver(Resolver::new(&config.hosts, admitted, Arc::clone(lookup)));
         let own = own.iter().cloned();
         if only_own { builder.tls_certs_only(own) } else { builder.tls_certs_merge(own) }.build()
     };

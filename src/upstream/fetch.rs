@@ -140,8 +140,8 @@ impl Fetcher {
             || config.social_endpoints().iter().any(SocialEndpoint::is_named);
         let admitted: Vec<_> = config.allow_private_issuers.iter().filter_map(|text| network(text)).collect();
         Ok(Self {
-            guarded: client(config, Some(&admitted), Arc::clone(lookup))?,
-            trusting: if names_urls { Some(client(config, None, Arc::clone(lookup))?) } else { None },
+            guarded: client(config, Some(&admitted), lookup)?,
+            trusting: if names_urls { Some(client(config, None, lookup)?) } else { None },
             allow_ports: config.allow_ports.clone(),
         })
     }

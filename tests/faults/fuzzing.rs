@@ -19,7 +19,7 @@ use crate::figures::{Figures, size};
 const ROUND: u32 = 128;
 
 /// No case takes as long, on the busiest machine.
-const HANG: Duration = Duration::from_secs(60);
+const HANG: Duration = Duration::from_mins(1);
 
 /// What is put in where something is put in: what parsers trip over.
 const ODD: &[&[u8]] = &[
@@ -119,6 +119,14 @@ fn apply(edit: &Edit, input: &mut Vec<u8>, corpus: &[Vec<u8>]) {
     }
 }
 
+fn mutant(first: Index, edits: &[Edit], corpus: &[Vec<u8>]) -> Vec<u8> {
+    let mut input = first.get(corpus).clone();
+    for edit in edits {
+        apply(edit, &mut input, corpus);
+    }
+    input
+}
+
 /// What a target came to.
 struct Fuzzed {
     cases: usize,
@@ -137,7 +145,7 @@ fn fuzz(
         assert!(matches!(taken, Ok(true)), "{name}: not even {:?}: {taken:?}", String::from_utf8_lossy(input));
     }
     let seed = size(0x5359_4d42_4f4c_4f4e, new_seed());
-    let budget = size(Duration::from_millis(500), Duration::from_secs(60));
+    let budget = size(Duration::from_millis(300), Duration::from_mins(1));
     let (sender, alive) = channel();
     let worker = std::thread::spawn(move || {
         let began = Instant::now();
@@ -151,14 +159,12 @@ fn fuzz(
             let mut runner = TestRunner::new_with_rng(config, TestRng::from_seed(RngAlgorithm::ChaCha, &bytes));
             let taken = std::cell::Cell::new(0);
             let ran = runner.run(&strategy, |(first, edits)| -> TestCaseResult {
-                let mut input = first.get(&corpus).clone();
-                edits.iter().for_each(|edit| apply(edit, &mut input, &corpus));
+                let input = mutant(first, &edits, &corpus);
                 taken.set(taken.get() + usize::from(target(&input)?));
                 Ok(())
             });
             if let Err(TestError::Fail(why, (first, edits))) = ran {
-                let mut input = first.get(&corpus).clone();
-                edits.iter().for_each(|edit| apply(edit, &mut input, &corpus));
+                let input = mutant(first, &edits, &corpus);
                 panic!("{name}, seed {seed}, round {round}: {why}: {:?}\n{}", edits, input.escape_ascii());
             }
             ran.unwrap();

@@ -3,6 +3,8 @@
 //! A mutant never means the same as what was signed: no change of a header name's case, of the order of headers, or of
 //! runs of spaces that the canonical form takes for one.
 
+#![expect(clippy::unnecessary_wraps, reason = "some mutations always have room")]
+
 use std::collections::BTreeMap;
 
 use super::signatures::{KEY, SECRET, Scene};
@@ -321,7 +323,7 @@ async fn no_mutant_of_a_signed_request_is_accepted() {
     let seed = size(SEED, new_seed());
     let mut dice = Dice::of(seed);
     let mut sender = Sender::to(&scene.broker.url);
-    let (wanted, mut sent) = (size(1_200, 10_000), 0_usize);
+    let (wanted, mut sent) = (size(600, 10_000), 0_usize);
     let (mut kinds, mut refusals) = (BTreeMap::new(), BTreeMap::new());
     let (mut accepted, mut originals_sent) = (0, 0);
     let mut wrong = Vec::new();

@@ -98,7 +98,7 @@ fn without_the_header(scene: &Scene, all: &mut Catalogue) {
     query.line = format!("POST /?X-Amz-Algorithm=AWS4-HMAC-SHA256&X-Amz-Signature={} HTTP/1.1", signed.signature());
     all.add("a presigned form", INVALID, "A signed request must be a POST to '/' without a query", query);
     let mut query = signed;
-    query.line = "POST /?a=b HTTP/1.1".to_owned();
+    "POST /?a=b HTTP/1.1".clone_into(&mut query.line);
     all.add("a query beside the header", INVALID, "A signed request must be a POST to '/' without a query", query);
 }
 

@@ -50,7 +50,7 @@ fn encoded(bytes: &[u8]) -> String {
 }
 
 /// Whether a key of an issuer verifies a message, as the signature of a login token is verified.
-fn verifies(jwk: Value, alg: &str, message: &[u8], signature: &[u8]) -> bool {
+fn verifies(jwk: &Value, alg: &str, message: &[u8], signature: &[u8]) -> bool {
     let keys = KeySet::read(json!({"keys": [jwk]}).as_object().unwrap()).unwrap();
     let header = Header { algorithm: Algorithm::parse(alg).unwrap(), key_id: None };
     keys.verifies(&Token { header, claims: Map::new(), message, signature: signature.to_vec() })
@@ -77,7 +77,7 @@ fn of_rsa() -> Tally {
         for group in rsa::TestSet::load(name).unwrap().test_groups {
             for test in group.tests {
                 let jwk = json!({"kty": "RSA", "alg": alg, "n": encoded(&group.key.n), "e": encoded(&group.key.e)});
-                let accepted = verifies(jwk, alg, &test.msg, &test.sig);
+                let accepted = verifies(&jwk, alg, &test.msg, &test.sig);
                 tally.count(&format!("{name:?} {} {:?}", test.tc_id, test.flags), test.result, accepted);
             }
         }
@@ -96,7 +96,7 @@ fn of_ecdsa() -> Tally {
             let (x, y) = group.key.key[1..].split_at(group.key.key.len() / 2);
             for test in group.tests {
                 let jwk = json!({"kty": "EC", "crv": crv, "alg": alg, "x": encoded(x), "y": encoded(y)});
-                let accepted = verifies(jwk, alg, &test.msg, &test.sig);
+                let accepted = verifies(&jwk, alg, &test.msg, &test.sig);
                 tally.count(&format!("{name:?} {} {:?}", test.tc_id, test.flags), test.result, accepted);
             }
         }
