@@ -12,7 +12,7 @@ FAULTS := target/faults
 # How much `make bench` loads.
 SIZE ?= default
 
-.PHONY: help dev test build lint bench prepare release test-faults test-consumers postgres clients consumers peers
+.PHONY: help dev test build lint bench prepare release sbom test-faults test-consumers postgres clients consumers peers
 
 help: ## list the verbs
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## (.*)/\1|\2/' | column -t -s '|'
@@ -46,7 +46,10 @@ test-consumers: postgres clients consumers ## real consumers take our tokens: Ce
 	cargo build --locked
 	$(CLIENTS)/bin/python tests/consumers/run.py
 
-release: build ## an archive of the binary, its licence and documents, with its checksum: target/release/*.tar.gz
+sbom: ## a bill of materials of the release binary, CycloneDX: target/sbom/symbolon.cdx.json
+	.ci/make-sbom
+
+release: build ## an archive of the binary, its bill of materials, licence and documents, with its checksum: target/release/*.tar.gz
 	.ci/make-archive
 
 bench: postgres peers ## what the broker costs, against bare signatures and others (SIZE=small, default, full)

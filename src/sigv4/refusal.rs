@@ -122,8 +122,17 @@ impl Refusal {
 /// At most so many characters of what a sender wrote go back into a text.
 const EXCERPT: usize = 128;
 
+/// So many digits, as a signature is written in, could be a piece of one that ran into something else.
+const DIGITS: usize = 16;
+
 pub(super) fn excerpt(text: &str) -> String {
-    text.chars().take(EXCERPT).collect()
+    let text: String = text.chars().take(EXCERPT).collect();
+    let is_digit = |byte: &u8| matches!(byte, b'0'..=b'9' | b'a'..=b'f');
+    let digits = text.as_bytes().windows(DIGITS).position(|run| run.iter().all(is_digit));
+    match digits.and_then(|at| text.get(..at)) {
+        Some(before) => format!("{before}..."),
+        None => text,
+    }
 }
 
 /// What may be repeated of an `Authorization` header: what is known to be harmless, so that neither a signature nor
@@ -229,6 +238,8 @@ mod tests {
             format!("AWS4-HMAC-SHA256 Credential=a/b Signature={secret}"),
             format!("AWS4-HMAC-SHA256 Signature {secret}"),
             format!("AWS4-HMAC-SHA256 Sgnature={secret}"),
+            format!("AWS4-HMAC-SHA256 Credential=a/b, SignedHeaders=hoSignature={secret}"),
+            format!("AWS4-HMAC-SHA256 Credential=a/{secret}, SignedHeaders=ho{secret}"),
             format!("Basic {secret}"),
             format!("Bearer {secret}"),
             secret.to_owned(),
@@ -236,6 +247,7 @@ mod tests {
             let text = Refusal::incomplete("No.", header.as_bytes()).to_string();
             assert!(!text.contains(secret), "{text}");
         }
+        assert_eq!(excerpt(&format!("x-z{secret}")), "x-z...");
         let whole = b"AWS4-HMAC-SHA256 Credential=a/b, SignedHeaders=host, Signature=0123";
         assert_eq!(shown(whole), "AWS4-HMAC-SHA256 Credential=a/b, SignedHeaders=host, Signature=...");
     }

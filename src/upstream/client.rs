@@ -2,11 +2,12 @@
 
 use std::error::Error as StdError;
 use std::net::IpAddr;
+use std::sync::Arc;
 use std::time::Duration;
 
 use reqwest::{Certificate, Client, redirect};
 
-use super::resolver::Resolver;
+use super::resolver::{Lookup, Resolver, System};
 use crate::config;
 use crate::error::{Error, Result};
 
@@ -21,19 +22,33 @@ const KEPT_FOR: Duration = Duration::from_secs(20);
 /// # Errors
 /// As [`client`].
 pub fn keeping_client(config: &config::Upstream, timeout: Duration) -> Result<Client> {
-    build(&config::Upstream { fetch_timeout: timeout, ..config.clone() }, None, KEPT_CONNECTIONS)
+    build(
+        &config::Upstream { fetch_timeout: timeout, ..config.clone() },
+        None,
+        &(Arc::new(System) as Arc<dyn Lookup>),
+        KEPT_CONNECTIONS,
+    )
 }
 
 /// A client that goes where a URL says and nowhere else. With `admitted`, only addresses of the public network and of
-/// these networks are connected to.
+/// these networks are connected to. Names have the addresses that `lookup` says, but for those of `upstream.hosts`.
 ///
 /// # Errors
 /// [`Error::Refused`] if `upstream.ca_file` cannot be read, or holds no certificates.
-pub fn client(config: &config::Upstream, admitted: Option<&[(IpAddr, u8)]>) -> Result<Client> {
-    build(config, admitted, 0)
+pub fn client(
+    config: &config::Upstream,
+    admitted: Option<&[(IpAddr, u8)]>,
+    lookup: &Arc<dyn Lookup>,
+) -> Result<Client> {
+    build(config, admitted, lookup, 0)
 }
 
-fn build(config: &config::Upstream, admitted: Option<&[(IpAddr, u8)]>, kept: usize) -> Result<Client> {
+fn build(
+    config: &config::Upstream,
+    admitted: Option<&[(IpAddr, u8)]>,
+    lookup: &Arc<dyn Lookup>,
+    kept: usize,
+) -> Result<Client> {
     let own = certificates(config)?;
     let build = |only_own: bool| {
         let guarded = admitted.is_some();
@@ -47,7 +62,7 @@ fn build(config: &config::Upstream, admitted: Option<&[(IpAddr, u8)]>, kept: usi
             .pool_max_idle_per_host(kept)
             .pool_idle_timeout(KEPT_FOR)
             .user_agent(concat!("symbolon/", env!("CARGO_PKG_VERSION")))
-            .dns_resolver(Resolver::new(&config.hosts, admitted));
+            .dns_resolver(Resolver::new(&config.hosts, admitted, Arc::clone(lookup)));
         let own = own.iter().cloned();
         if only_own { builder.tls_certs_only(own) } else { builder.tls_certs_merge(own) }.build()
     };

@@ -5,6 +5,7 @@
 //! address that was checked; no proxy, no redirect, and an answer of bounded size, time and form.
 
 use std::error::Error as StdError;
+use std::sync::Arc;
 use std::time::Duration;
 
 use reqwest::header::{
@@ -15,7 +16,7 @@ use serde_json::{Map, Value};
 
 use super::client::client;
 use super::issuer::NamedBy;
-use super::resolver::RefusedAddress;
+use super::resolver::{Lookup, RefusedAddress, System};
 use crate::config::{self, SocialEndpoint, network};
 use crate::error::Result;
 use crate::json;
@@ -124,6 +125,14 @@ impl Fetcher {
     /// # Errors
     /// [`Error::Refused`](crate::error::Error::Refused) if `upstream.ca_file` cannot be read, or holds no certificates.
     pub fn new(config: &config::Upstream) -> Result<Self> {
+        Self::asking(config, &(Arc::new(System) as Arc<dyn Lookup>))
+    }
+
+    /// The same, with names looked up elsewhere than in the system.
+    ///
+    /// # Errors
+    /// As [`Fetcher::new`].
+    pub fn asking(config: &config::Upstream, lookup: &Arc<dyn Lookup>) -> Result<Self> {
         let names_urls = !config.allow_http_issuers.is_empty()
             || [&config.user_pool_issuer, &config.user_pool_jwks, &config.token_introspection]
                 .iter()
@@ -131,8 +140,8 @@ impl Fetcher {
             || config.social_endpoints().iter().any(SocialEndpoint::is_named);
         let admitted: Vec<_> = config.allow_private_issuers.iter().filter_map(|text| network(text)).collect();
         Ok(Self {
-            guarded: client(config, Some(&admitted))?,
-            trusting: if names_urls { Some(client(config, None)?) } else { None },
+            guarded: client(config, Some(&admitted), lookup)?,
+            trusting: if names_urls { Some(client(config, None, lookup)?) } else { None },
             allow_ports: config.allow_ports.clone(),
         })
     }

@@ -42,6 +42,7 @@ use self::fetch::Fetcher;
 use self::introspection::Introspection;
 use self::issuer::Issuer;
 use self::remembered::Remembered;
+use self::resolver::{Lookup, System};
 use self::social::{Question, Social};
 use self::token::Token;
 use crate::clock::Clock;
@@ -82,7 +83,15 @@ impl Upstream {
     /// # Errors
     /// [`Error::Refused`](crate::error::Error::Refused) if `upstream.ca_file` does not hold certificates.
     pub fn new(config: &config::Upstream, clock: Clock) -> Result<Self> {
-        let fetcher = Arc::new(Fetcher::new(config)?);
+        Self::asking(config, clock, &(Arc::new(System) as Arc<dyn Lookup>))
+    }
+
+    /// The same, with the names of issuers looked up elsewhere than in the system.
+    ///
+    /// # Errors
+    /// As [`Upstream::new`].
+    pub fn asking(config: &config::Upstream, clock: Clock, lookup: &Arc<dyn Lookup>) -> Result<Self> {
+        let fetcher = Arc::new(Fetcher::asking(config, lookup)?);
         Ok(Self {
             config: config.clone(),
             clock: clock.clone(),

@@ -18,6 +18,7 @@ mod database;
 #[allow(dead_code, reason = "shared with other binaries, and not all of it is used here")]
 #[path = "../processes/dice.rs"]
 mod dice;
+#[allow(dead_code, reason = "shared with other binaries, and not all of it is used here")]
 #[path = "../api/elapsed.rs"]
 mod elapsed;
 #[allow(dead_code, reason = "shared with other binaries, and not all of it is used here")]
@@ -37,6 +38,9 @@ mod raw;
 #[allow(dead_code, reason = "shared with other binaries, and not all of it is used here")]
 #[path = "../api/sign_in_model.rs"]
 mod sign_in_model;
+#[allow(dead_code, reason = "shared with other binaries, and not all of it is used here")]
+#[path = "../upstream/stage.rs"]
+mod stage;
 
 mod balancer;
 mod calls;
@@ -46,9 +50,11 @@ mod histories;
 mod schedule;
 mod verifiers;
 
+mod attacks;
 mod disk_full;
 mod drain;
 mod due_rotations;
+mod fuzzing;
 mod isolation;
 mod linearizability;
 mod pressure;

@@ -7,7 +7,6 @@ mod social_providers;
 mod stage;
 
 mod addresses;
-mod attacks;
 mod fetching;
 mod introspection;
 mod keeping;

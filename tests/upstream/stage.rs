@@ -12,7 +12,7 @@ use time::OffsetDateTime;
 /// The time on the clock at first, in epoch seconds.
 pub const NOW: i64 = 1_795_435_200;
 /// The client that the tests' providers are declared with.
-pub const CLIENT: &str = "the-client";
+pub const CLIENT: &str = "the_client";
 /// The tenant of most tests.
 pub const TENANT: &str = "000000000001";
 

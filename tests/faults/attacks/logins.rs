@@ -1,9 +1,11 @@
 //! The catalogue of attacks on login tokens: every one is refused for its own reason, and none makes the broker fetch.
+//! Here on a clock that stands still; in [`live`] as `Logins` of a broker.
 
 mod algorithms;
 mod claims;
 mod forms;
 mod headers;
+mod live;
 mod proper;
 mod signatures;
 mod user_pools;
@@ -13,6 +15,7 @@ use std::collections::BTreeSet;
 use serde_json::{Value, json};
 use symbolon::upstream::{Trust, Upstream};
 
+use crate::figures::Figures;
 use crate::issuer::Issuer;
 use crate::issuer::minting::{Key, altered};
 use crate::stage::{self, CLIENT, NOW, outcome};
@@ -44,11 +47,15 @@ struct World {
     p384: Key,
     /// The attacker's key, published by the attacker alone, under the name of the issuer's own.
     rogue: Key,
+    /// When the tokens are made, in epoch seconds.
+    now: i64,
+    /// The lines of the section `upstream` by which the issuers are reached.
+    lines: String,
     upstream: Upstream,
 }
 
 impl World {
-    async fn new() -> Self {
+    async fn at(now: i64) -> Self {
         let (issuer, other, attacker) = (Issuer::start().await, Issuer::start().await, Issuer::start().await);
         let rsa = issuer.key();
         let second = Key::rsa(1, "second", "RS256");
@@ -70,7 +77,7 @@ impl World {
             url = issuer.url()
         );
         let (upstream, _) = stage::upstream(&lines);
-        Self { issuer, other, attacker, rsa, second, p256, p384, rogue, upstream }
+        Self { issuer, other, attacker, rsa, second, p256, p384, rogue, now, lines, upstream }
     }
 
     /// The issuer's name: with a path, so that there is something to tamper with.
@@ -84,7 +91,7 @@ impl World {
 
     /// The claims of a proper token.
     fn claims(&self) -> Value {
-        json!({"iss": self.iss(), "sub": VICTIM, "aud": CLIENT, "iat": NOW, "exp": NOW + 600})
+        json!({"iss": self.iss(), "sub": VICTIM, "aud": CLIENT, "iat": self.now, "exp": self.now + 600})
     }
 
     /// A properly signed token with these claims changed; `null` takes one away.
@@ -137,7 +144,7 @@ impl World {
 
     /// A proper token of the second issuer.
     fn other_token(&self) -> String {
-        self.other.token_with(&self.other.claims_at(NOW, VICTIM, CLIENT))
+        self.other.token_with(&self.other.claims_at(self.now, VICTIM, CLIENT))
     }
 
     /// Tries each attack under `trust`, alone and beside a login that holds, and gives what went wrong.
@@ -167,29 +174,48 @@ impl World {
     }
 }
 
+/// Everything but what is for user pools.
+fn catalogue(world: &World) -> Vec<Attack> {
+    [algorithms::attacks, headers::attacks, forms::attacks, claims::attacks, signatures::attacks]
+        .iter()
+        .flat_map(|part| part(world))
+        .collect()
+}
+
+/// The names of all attacks, none of which is one that holds.
+fn names<'a>(attacks: &'a [Attack], on_user_pools: &'a [Attack]) -> BTreeSet<&'a str> {
+    let all = || attacks.iter().chain(on_user_pools);
+    let names: BTreeSet<_> = all().map(|attack| attack.name.as_str()).collect();
+    assert_eq!(names.len(), all().count(), "two attacks of one name");
+    assert!(names.len() >= 500, "only {} attacks", names.len());
+    assert!(all().all(|attack| attack.outcome != "accepted"));
+    names
+}
+
 #[tokio::test]
 async fn every_attack_is_refused_for_its_reason_and_causes_no_fetch() {
-    let world = World::new().await;
+    let world = World::at(NOW).await;
     world.warm_up().await;
-    let attacks: Vec<_> = [algorithms::attacks, headers::attacks, forms::attacks, claims::attacks, signatures::attacks]
-        .iter()
-        .flat_map(|catalogue| catalogue(&world))
-        .collect();
-    let on_user_pools = user_pools::attacks(&world);
-
-    let names: BTreeSet<_> = attacks.iter().chain(&on_user_pools).map(|attack| attack.name.as_str()).collect();
-    assert_eq!(names.len(), attacks.len() + on_user_pools.len(), "two attacks of one name");
-    assert!(names.len() >= 500, "only {} attacks", names.len());
-    assert!(attacks.iter().chain(&on_user_pools).all(|attack| attack.outcome != "accepted"));
+    let (attacks, on_user_pools) = (catalogue(&world), user_pools::attacks(&world));
+    let names = names(&attacks, &on_user_pools);
 
     let mut wrong = world.attempt(&world.trust(), &attacks).await;
     wrong.extend(world.attempt(&stage::user_pool(USER_POOL, false), &on_user_pools).await);
     assert!(wrong.is_empty(), "{} of {} went wrong:\n{}", wrong.len(), names.len(), wrong.join("\n"));
+
+    let mut figures = Figures::of("8-attacks-3-logins", "Attacks on login tokens");
+    let reasons: BTreeSet<_> = attacks.iter().chain(&on_user_pools).map(|attack| attack.outcome).collect();
+    figures.row("Named attacks, each alone and beside a login that holds", "≥ 120", names.len());
+    figures.row("Of them accepted, or refused for another reason", "0", wrong.len());
+    figures.row("Reasons among them", "exact", reasons.len());
+    let [.., attacker] = world.traffic();
+    figures.row("Connections to the attacker's server", "0", attacker);
+    figures.publish();
 }
 
 #[tokio::test]
 async fn what_a_catalogue_of_attacks_must_let_through() {
-    let world = World::new().await;
+    let world = World::at(NOW).await;
     world.warm_up().await;
     let mut wrong = world.attempt(&world.trust(), &proper::tokens(&world)).await;
     let of_pool = [attack("a user pool's ID token", "accepted", user_pools::proper(&world))];

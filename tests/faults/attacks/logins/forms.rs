@@ -2,7 +2,7 @@
 
 use serde_json::json;
 
-use super::{Attack, NOW, VICTIM, World, attack};
+use super::{Attack, VICTIM, World, attack};
 use crate::issuer::minting::{altered, base64url};
 use crate::stage::CLIENT;
 
@@ -97,7 +97,8 @@ fn encodings(world: &World) -> Vec<(String, String)> {
 /// Payloads that some parser somewhere takes for JSON.
 fn texts(world: &World) -> Vec<(String, String)> {
     let iss = world.iss();
-    let rest = format!(r#""iss":"{iss}","aud":"{CLIENT}","iat":{NOW},"exp":{}"#, NOW + 600);
+    let now = world.now;
+    let rest = format!(r#""iss":"{iss}","aud":"{CLIENT}","iat":{now},"exp":{}"#, now + 600);
     let sub = format!(r#""sub":"{VICTIM}""#);
     let mut found = Vec::new();
     for (name, payload) in [
@@ -137,7 +138,8 @@ fn texts(world: &World) -> Vec<(String, String)> {
 
 /// Payloads that are no text at all.
 fn payloads(world: &World) -> Vec<(String, String)> {
-    let before = format!(r#"{{"iss":"{}","aud":"{CLIENT}","iat":{NOW},"exp":{},"sub":""#, world.iss(), NOW + 600);
+    let now = world.now;
+    let before = format!(r#"{{"iss":"{}","aud":"{CLIENT}","iat":{now},"exp":{},"sub":""#, world.iss(), now + 600);
     let wrapped = |bytes: &[u8]| [before.as_bytes(), bytes, b"\"}"].concat();
     let utf16: Vec<u8> = world.claims().to_string().encode_utf16().flat_map(u16::to_be_bytes).collect();
     [
@@ -156,6 +158,7 @@ fn payloads(world: &World) -> Vec<(String, String)> {
 
 /// Names that are there twice: two readers need not read the same one.
 fn doubles(world: &World) -> Vec<(String, String)> {
+    let now = world.now;
     let claims = world.claims().to_string();
     let open = claims.strip_suffix('}').unwrap();
     [
@@ -167,9 +170,9 @@ fn doubles(world: &World) -> Vec<(String, String)> {
         ("aud, escaped", r#""\u0061ud":"another-client""#.to_owned()),
         ("iss", format!(r#""iss":"{}""#, world.attacker.url())),
         ("iss, escaped", format!(r#""is\u0073":"{}""#, world.attacker.url())),
-        ("exp", format!(r#""exp":{}"#, NOW + 900)),
-        ("exp, escaped", format!(r#""\u0065xp":{}"#, NOW + 900)),
-        ("iat", format!(r#""iat":{NOW}"#)),
+        ("exp", format!(r#""exp":{}"#, now + 900)),
+        ("exp, escaped", format!(r#""\u0065xp":{}"#, now + 900)),
+        ("iat", format!(r#""iat":{now}"#)),
         ("email", r#""email":"a@example.com","email":"b@example.com""#.to_owned()),
         ("a name within a claim", r#""address":{"country":"a","country":"b"}"#.to_owned()),
         ("a name within an array", r#""groups":[{"id":1,"id":2}]"#.to_owned()),

@@ -65,8 +65,8 @@ fn swapped(world: &World) -> Vec<(String, String)> {
     let mut found = Vec::new();
     for (name, change) in [
         ("sub", json!({"sub": "another"})),
-        ("exp", json!({"exp": super::NOW + 601})),
-        ("iat", json!({"iat": super::NOW - 1})),
+        ("exp", json!({"exp": world.now + 601})),
+        ("iat", json!({"iat": world.now - 1})),
         ("a claim more", json!({"email": "admin@example.com"})),
     ] {
         let payload = base64url(altered(&claims, &change).to_string());

@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use super::{Attack, CLIENT, NOW, World, attack};
+use super::{Attack, CLIENT, World, attack};
 
 pub(super) fn attacks(world: &World) -> Vec<Attack> {
     [issuers(world), audiences(world), times(world), subjects(world)].into_iter().flatten().collect()
@@ -59,7 +59,7 @@ fn issuers(world: &World) -> Vec<Attack> {
         .map(|(name, iss)| attack(format!("an iss that is {name}"), "Issuer", world.with(&json!({"iss": iss}))))
         .collect();
     // Nor does it help to be the issuer that one names.
-    let own = world.attacker.claims_at(NOW, super::VICTIM, CLIENT);
+    let own = world.attacker.claims_at(world.now, super::VICTIM, CLIENT);
     found.push(attack("a whole login of the attacker's own issuer", "Issuer", world.attacker.token_with(&own)));
     found.push(attack("a whole login of another trusted issuer", "Issuer", world.other_token()));
     found
@@ -114,12 +114,15 @@ fn times(world: &World) -> Vec<Attack> {
         let claims = crate::issuer::minting::altered(&claims, &json!({name: null})).to_string();
         world.reading(format!("{},\"{name}\":{text}}}", claims.strip_suffix('}').unwrap()))
     };
-    for (text, exp) in
-        [("just beyond the skew", NOW - 301), ("an hour ago", NOW - 3600), ("years ago", 1_000_000_000), ("one", 1)]
-    {
+    for (text, exp) in [
+        ("just beyond the skew", world.now - 301),
+        ("an hour ago", world.now - 3600),
+        ("years ago", 1_000_000_000),
+        ("one", 1),
+    ] {
         found.push(attack(format!("an exp of {text}"), "Expired", with("exp", &exp.to_string())));
     }
-    found.push(attack("an exp a moment too old", "Expired", with("exp", &format!("{}.5", NOW - 302))));
+    found.push(attack("an exp a moment too old", "Expired", with("exp", &format!("{}.5", world.now - 302))));
     found.push(attack("an exp of the past with an exponent", "Expired", with("exp", "1.5e9")));
     found.push(attack("an exp of zero", "Expired", with("exp", "0")));
     for name in ["exp", "iat"] {
@@ -150,11 +153,11 @@ fn times(world: &World) -> Vec<Attack> {
             found.push(attack(format!("an {name} of {text}"), "NotIdToken", with(name, text)));
         }
     }
-    found.push(attack("an iat just beyond the skew", "NotYetValid", with("iat", &(NOW + 301).to_string())));
-    found.push(attack("an iat of tomorrow", "NotYetValid", with("iat", &(NOW + 86_400).to_string())));
-    found.push(attack("an iat of a moment too late", "NotYetValid", with("iat", &format!("{}.5", NOW + 301))));
-    found.push(attack("an nbf just beyond the skew", "NotYetValid", with("nbf", &(NOW + 301).to_string())));
-    found.push(attack("an nbf of tomorrow", "NotYetValid", with("nbf", &(NOW + 86_400).to_string())));
+    found.push(attack("an iat just beyond the skew", "NotYetValid", with("iat", &(world.now + 301).to_string())));
+    found.push(attack("an iat of tomorrow", "NotYetValid", with("iat", &(world.now + 86_400).to_string())));
+    found.push(attack("an iat of a moment too late", "NotYetValid", with("iat", &format!("{}.5", world.now + 301))));
+    found.push(attack("an nbf just beyond the skew", "NotYetValid", with("nbf", &(world.now + 301).to_string())));
+    found.push(attack("an nbf of tomorrow", "NotYetValid", with("nbf", &(world.now + 86_400).to_string())));
     for text in ["\"0\"", "true", "[0]", "{}", "null", "-1", "1e300", "9223372036854775808"] {
         found.push(attack(format!("an nbf of {text}"), "MissingClaim nbf", with("nbf", text)));
     }

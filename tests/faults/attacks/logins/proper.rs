@@ -2,7 +2,7 @@
 
 use serde_json::json;
 
-use super::{Attack, CLIENT, NOW, VICTIM, World, attack};
+use super::{Attack, CLIENT, VICTIM, World, attack};
 use crate::issuer::minting::{Key, altered};
 
 pub(super) fn tokens(world: &World) -> Vec<Attack> {
@@ -36,13 +36,13 @@ pub(super) fn tokens(world: &World) -> Vec<Attack> {
             "a nonce, and claims of all kinds",
             json!({"nonce": "n", "email_verified": true, "address": {"country": "x"}}),
         ),
-        ("an nbf", json!({"nbf": NOW})),
+        ("an nbf", json!({"nbf": world.now})),
         ("an nbf of zero", json!({"nbf": 0})),
-        ("an nbf within the skew", json!({"nbf": NOW + 299})),
-        ("an iat within the skew", json!({"iat": NOW + 299})),
-        ("an iat of long ago", json!({"iat": NOW - 86_400 * 30})),
-        ("an exp within the skew", json!({"exp": NOW - 299})),
-        ("an exp of next year", json!({"exp": NOW + 86_400 * 365})),
+        ("an nbf within the skew", json!({"nbf": world.now + 299})),
+        ("an iat within the skew", json!({"iat": world.now + 299})),
+        ("an iat of long ago", json!({"iat": world.now - 86_400 * 30})),
+        ("an exp within the skew", json!({"exp": world.now - 299})),
+        ("an exp of next year", json!({"exp": world.now + 86_400 * 365})),
         ("times with a fraction", json!({"iat": 1_795_435_199.25, "exp": 1_795_435_800.75})),
         ("a sub of 255 characters", json!({"sub": "s".repeat(255)})),
         ("a sub of 255 characters of four bytes", json!({"sub": "\u{1f600}".repeat(255)})),

@@ -2,13 +2,13 @@
 
 use serde_json::{Value, json};
 
-use super::{Attack, CLIENT, NOW, USER_POOL, VICTIM, World, attack};
+use super::{Attack, CLIENT, USER_POOL, VICTIM, World, attack};
 use crate::issuer::minting::altered;
 
 /// The claims of an ID token of the user pool.
 pub(super) fn claims(world: &World) -> Value {
     let iss = format!("{}/{USER_POOL}", world.issuer.url());
-    json!({"iss": iss, "sub": VICTIM, "aud": CLIENT, "iat": NOW, "exp": NOW + 600, "token_use": "id"})
+    json!({"iss": iss, "sub": VICTIM, "aud": CLIENT, "iat": world.now, "exp": world.now + 600, "token_use": "id"})
 }
 
 pub(super) fn proper(world: &World) -> String {
@@ -31,7 +31,7 @@ pub(super) fn attacks(world: &World) -> Vec<Attack> {
             with(json!({"iss": format!("https://cognito-idp.eu-central-1.amazonaws.com/{USER_POOL}")}))
         }),
         attack("user pool: a login of another provider", "Issuer", world.proper()),
-        attack("user pool: expired", "Expired", with(json!({"exp": NOW - 301}))),
+        attack("user pool: expired", "Expired", with(json!({"exp": world.now - 301}))),
         attack("user pool: the attacker's signature", "Signature", world.rogue.token(&claims(world))),
         attack("user pool: no sub", "MissingClaim sub", with(json!({"sub": null}))),
     ];
