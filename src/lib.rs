@@ -53,7 +53,8 @@
 //! 8. Back in [`cognito`]: one serialization, one count, one log line if it was refused.
 //!
 //! What fails in passing (a race lost again and again, a deadlock, a restart, a broken connection) is tried again as a
-//! whole by [`retry!`]; so each operation must bear being run twice.
+//! whole by [`retry!`]; so each operation must bear being run twice. Where the answer to a commit was lost, a change of
+//! logins first finds out whether it is done ([`identities::Tried`]).
 //!
 //! # Credentials for an identity
 //!

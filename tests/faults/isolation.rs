@@ -79,7 +79,7 @@ async fn rows(url: &str) -> String {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_foreign_id_is_as_one_that_nobody_has_at_each_of_two_replicas_that_remember_both_tenants() {
-    let rounds = size(1, 10);
+    let rounds = size(1, 3);
     let at = Federation::start(&["ann"]).await;
     let url = &at.database.url;
     let launch = at.serve(url);
@@ -173,7 +173,7 @@ const KINDS: [&str; 3] =
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_refused_signature_costs_the_same_whatever_is_wrong_with_it() {
-    let (rounds, calls) = (size(31, 301), size(10, 30));
+    let (rounds, calls) = (size(31, 151), size(10, 30));
     let (database, own) = Database::with_developer().await;
     let foreign = add_developer_of(OTHER, &database.url, "AKIADEVELOPERNUMBER2").await;
     let broker = crate::broker::Launch::serve(&database.url)
