@@ -199,12 +199,25 @@ mod tests {
         }
     }
 
+    /// The float that is nearest to what is written, as other readers take it, and not one that is next to it.
+    #[test]
+    fn fractions_are_read_as_by_others_and_again_as_written() {
+        for text in
+            ["1.46744073709551615", "0.1", "1e23", "-5e-324", "2.2250738585072011e-308", "1.7976931348623157e308"]
+        {
+            let value = read(text.as_bytes()).unwrap();
+            assert_eq!(value.as_f64(), text.parse().ok(), "{text}");
+            assert_eq!(read(value.to_string().as_bytes()).unwrap(), value, "{text}");
+        }
+    }
+
     fn any_value() -> impl Strategy<Value = Value> {
         let leaf = prop_oneof![
             Just(Value::Null),
             any::<bool>().prop_map(Value::from),
             any::<i64>().prop_map(Value::from),
             any::<u64>().prop_map(Value::from),
+            any::<f64>().prop_map(Value::from),
             any::<String>().prop_map(Value::from),
         ];
         leaf.prop_recursive(4, 32, 4, |inner| {

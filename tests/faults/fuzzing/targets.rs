@@ -197,7 +197,9 @@ fn bodies() {
         json!({"IdentityPoolId": "us-east-1:00000000-0000-4000-8000-000000000000", "Logins": {"p": "hidden", "q": "\u{1f600}"}}),
         json!({"a": [[[[[[[[[[[[[[1]]]]]]]]]]]]]], "n": [0, -1, 1.5, 1e300, u64::MAX, i64::MIN, null, true]}),
     ];
-    let corpus = corpus.map(|body| body.to_string().into_bytes()).into();
+    let mut corpus: Vec<_> = corpus.map(|body| body.to_string().into_bytes()).into();
+    // Found so: a reader that is not exact takes it for the float next to it.
+    corpus.push(br#"{"x":[1.46744073709551615,1e23]}"#.to_vec());
     let fuzzed = fuzz("bodies", corpus, |text| {
         let read = match symbolon::cognito::json::read(text) {
             Ok(read) => read,
