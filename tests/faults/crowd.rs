@@ -1,12 +1,11 @@
 //! Many verifiers that look at the tokens of one installation at all times of the tokens' lives, and what they made of them.
 
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use symbolon::clock::Clock;
 use time::OffsetDateTime;
-use tokio::sync::Mutex;
 use tokio::task::JoinSet;
 
 use crate::client;
@@ -105,21 +104,26 @@ impl Crowd {
     }
 
     async fn look(&self, kind: usize, number: usize, token: &Token, minted: OffsetDateTime, first: usize) {
-        let mut verifier = self.kinds[kind][number].lock().await;
-        let (looked, end) = (now(), self.end(token, number));
-        let early = token.iat - i64::try_from(self.schedule.verifier_leeway).unwrap();
-        let verdict = if looked >= end {
-            Verdict::Late
-        } else {
-            if verifier.fetches(&token.kid, Instant::now()) {
-                let fetched = self.fetch(first).await;
+        let verifier = &self.kinds[kind][number];
+        let fetches = verifier.lock().unwrap().fetches(&token.kid, Instant::now());
+        // Nobody waits for another's fetch: on a busy machine that would be a queue which does not end.
+        let fetched = if fetches { Some(self.fetch(first).await) } else { None };
+        let look = {
+            let mut verifier = verifier.lock().unwrap();
+            if let Some(fetched) = fetched {
                 verifier.learn(fetched);
             }
+            let (looked, end) = (now(), self.end(token, number));
+            let early = token.iat - i64::try_from(self.schedule.verifier_leeway).unwrap();
             let has_begun = early <= looked.unix_timestamp() - self.behind(number);
-            let accepts = has_begun && verifier.accepts(token);
-            if accepts { Verdict::Accepted } else { Verdict::Refused }
+            let verdict = match has_begun && verifier.accepts(token) {
+                _ if looked >= end => Verdict::Late,
+                true => Verdict::Accepted,
+                false => Verdict::Refused,
+            };
+            Look { minted, looked, end, verdict }
         };
-        self.looks[kind].lock().await.push(Look { minted, looked, end, verdict });
+        self.looks[kind].lock().unwrap().push(look);
     }
 
     /// The JWKS of any replica that shows one, as behind a balancer.
@@ -156,7 +160,7 @@ impl Crowd {
     }
 
     /// All that verifiers of this kind made of tokens.
-    pub async fn looks(&self, kind: usize) -> Vec<Look> {
-        self.looks[kind].lock().await.clone()
+    pub fn looks(&self, kind: usize) -> Vec<Look> {
+        self.looks[kind].lock().unwrap().clone()
     }
 }

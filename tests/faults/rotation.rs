@@ -140,8 +140,8 @@ async fn wait_for_turns(url: String, turns: usize) {
 /// Waits until a verifier that keeps to max-age has refused a token; not for ever.
 async fn wait_for_a_refusal(crowd: Arc<Crowd>) {
     let began = Instant::now();
-    let has_refused = async || crowd.looks(STRICT).await.iter().any(|look| look.verdict == Verdict::Refused);
-    while !has_refused().await && began.elapsed() < Duration::from_mins(1) {
+    let has_refused = || crowd.looks(STRICT).iter().any(|look| look.verdict == Verdict::Refused);
+    while !has_refused() && began.elapsed() < Duration::from_mins(1) {
         tokio::time::sleep(Duration::from_millis(300)).await;
     }
 }
@@ -190,8 +190,8 @@ impl Outcome {
     }
 
     /// What verifiers of a kind made of the tokens that they are made for.
-    async fn of_kind(&self, kind: usize) -> Seen {
-        let looks = self.crowd.looks(kind).await;
+    fn of_kind(&self, kind: usize) -> Seen {
+        let looks = self.crowd.looks(kind);
         let counts = |look: &&Look| kind != FIRST_KEY || !self.turns_within(look.minted, look.looked);
         let looks: Vec<Look> = looks.into_iter().filter(|look| counts(&look)).collect();
         let count = |wanted: &dyn Fn(&Look) -> bool| looks.iter().filter(|look| wanted(look)).count();
@@ -257,7 +257,7 @@ async fn no_verifier_of_any_kind_notices_a_turn() {
     figures.row("tokens minted by two brokers", size("≥ 200", "≥ 20 000"), outcome.minted.len());
     figures.row("tokens that a broker refused, or signed with a key out of turn", "0", "0");
     for (kind, (name, _)) in KINDS.iter().enumerate() {
-        let seen = outcome.of_kind(kind).await;
+        let seen = outcome.of_kind(kind);
         assert_eq!(seen.refused, 0, "{name}: {seen:?}");
         assert!(seen.accepted > size(0, seen.late), "{name}: the machine is too slow: {seen:?}");
         // At turns all is excused for this one, and at the end most.
@@ -298,7 +298,7 @@ async fn a_lead_that_is_shorter_than_the_max_age_is_noticed_by_who_keeps_to_that
     };
     // The first key that was not there when the first verifiers fetched is the third.
     let outcome = Stage::of(schedule).await.run(20, 0, |_, crowd| wait_for_a_refusal(crowd)).await;
-    let (strict, refetching) = (outcome.of_kind(STRICT).await, outcome.of_kind(REFETCHING).await);
+    let (strict, refetching) = (outcome.of_kind(STRICT), outcome.of_kind(REFETCHING));
     assert!(strict.refused > 0 && strict.accepted > 0, "{strict:?}");
     assert_eq!(refetching.refused, 0, "{refetching:?}");
     let mut figures = Figures::of("1-rotation-2-too-early", "Rotation with a lead that is too short");
