@@ -50,6 +50,8 @@ pub struct Crowd {
     /// The clock of every other verifier is behind.
     kinds: Vec<Vec<Mutex<Box<dyn Verifier>>>>,
     looks: Vec<Mutex<Vec<Look>>>,
+    /// Looks that are due, and not over.
+    due: AtomicUsize,
     /// The last replica is cut off from its database.
     pub is_cut_off: AtomicBool,
     /// Sets that it showed while it was.
@@ -67,6 +69,7 @@ impl Crowd {
             http: client::http(),
             kinds: KINDS.iter().map(|(_, make)| kind(*make)).collect(),
             looks: KINDS.iter().map(|_| Mutex::default()).collect(),
+            due: AtomicUsize::new(0),
             is_cut_off: AtomicBool::new(false),
             shown_cut_off: AtomicUsize::new(0),
             withheld_cut_off: AtomicUsize::new(0),
@@ -87,7 +90,9 @@ impl Crowd {
             let (crowd, token, first) = (Arc::clone(self), Arc::clone(&token), dice.below(self.urls.len()));
             looks.spawn(async move {
                 tokio::time::sleep(wait).await;
+                crowd.due.fetch_add(1, Ordering::Relaxed);
                 crowd.look(kind, number, &token, minted, first).await;
+                crowd.due.fetch_sub(1, Ordering::Relaxed);
             });
         }
     }
@@ -106,7 +111,7 @@ impl Crowd {
     async fn look(&self, kind: usize, number: usize, token: &Token, minted: OffsetDateTime, first: usize) {
         let verifier = &self.kinds[kind][number];
         let fetches = verifier.lock().unwrap().fetches(&token.kid, Instant::now());
-        // Nobody waits for another's fetch: on a busy machine that would be a queue which does not end.
+        // Nobody waits for another's fetch: that would be a queue which on a busy machine does not end.
         let fetched = if fetches { Some(self.fetch(first).await) } else { None };
         let look = {
             let mut verifier = verifier.lock().unwrap();
@@ -142,6 +147,11 @@ impl Crowd {
             }
         }
         panic!("no replica shows a JWKS");
+    }
+
+    /// Whether there is no room for more: looks that are due wait for the machine, and would come too late.
+    pub fn is_behind(&self) -> bool {
+        self.due.load(Ordering::Relaxed) > 200
     }
 
     /// Waits until every replica shows a JWKS.
