@@ -229,8 +229,8 @@ impl Later {
     fn check(&self, keys: &[SigningKey], tenants: &[Tenant]) -> Result<()> {
         let older = |list: &str, what: &str| {
             Error::Refused(format!(
-                "the {list} given does not have {what}, which this database has: it is from before the dump, or of another \
-                 installation; nothing was written"
+                "the {list} given does not have {what}, which this database has: the list is from before the dump, or of another \
+                 installation, or `post-restore` was here already; nothing was written"
             ))
         };
         if let Some(listed) = &self.keys

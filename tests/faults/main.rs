@@ -6,4 +6,18 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test's helpers panic as its tests do")]
 #![allow(clippy::print_stdout, reason = "figures are printed")]
 
+#[path = "../processes/broker.rs"]
+#[allow(dead_code, reason = "this binary uses a part")]
+mod broker;
+#[path = "../processes/client.rs"]
+#[allow(dead_code, reason = "this binary uses a part")]
+mod client;
+#[path = "../processes/database.rs"]
+#[allow(dead_code, reason = "this binary uses a part")]
+mod database;
 mod figures;
+mod operator;
+mod verifier;
+
+mod disaster;
+mod restore;

@@ -1,5 +1,6 @@
 //! What is decided about keys after a loss and after a restore.
 
+use std::sync::LazyLock;
 use std::time::Duration;
 
 use time::macros::datetime;
@@ -10,10 +11,13 @@ use crate::keys::control::audit_rows;
 use crate::keys::material::{Numbers, PublicJwk};
 use crate::keys::rotation::{plan, revoke, rotate};
 use crate::keys::signing_key::{State, published};
-use crate::keys::testing::policy;
+use crate::keys::testing;
 
 const START: OffsetDateTime = datetime!(2030-01-01 0:00 UTC);
 const DAY: Duration = Duration::from_hours(24);
+
+/// Read once: histories ask for it thousands of times.
+static POLICY: LazyLock<Policy> = LazyLock::new(testing::policy);
 
 /// Rows at a time that goes on; k0 signs first, k1 waits.
 #[derive(Clone)]
@@ -50,7 +54,7 @@ impl Rows {
     }
 
     fn maintain(&mut self) {
-        self.write(&plan(&self.keys, &policy(), self.now));
+        self.write(&plan(&self.keys, &POLICY, self.now));
     }
 
     /// Time goes on, with brokers that do what is due every hour.
@@ -67,7 +71,7 @@ impl Rows {
     }
 
     fn lose(&mut self, lost: &[&str]) {
-        let steps = lose(&self.keys, |key| lost.contains(&key.kid.as_str()), &policy(), self.now);
+        let steps = lose(&self.keys, |key| lost.contains(&key.kid.as_str()), &POLICY, self.now);
         self.write(&steps);
     }
 
@@ -83,12 +87,12 @@ impl Rows {
     }
 
     fn restore(&mut self, later: &[LaterKey]) {
-        let steps = restore(&self.keys, later, &policy(), self.now);
+        let steps = restore(&self.keys, later, &POLICY, self.now);
         self.write(&steps);
     }
 
     fn is_sound(&self) {
-        let findings = audit_rows(&self.keys, &policy(), self.now);
+        let findings = audit_rows(&self.keys, &POLICY, self.now);
         assert_eq!(findings, [], "{}", self.states());
     }
 
@@ -106,9 +110,9 @@ fn lost_keys_stay_published_until_their_tokens_have_run_out_and_a_fresh_one_sign
     assert_eq!(rows.shown(), ["k2", "k0", "k3"]);
     assert!(rows.keys[..2].iter().all(|key| key.private_sealed.is_none()));
     assert_eq!(rows.keys[0].sign_until, Some(rows.now));
-    assert_eq!(rows.keys[0].unpublish_at, Some(after(rows.now, policy().keys.unpublish_delay)));
+    assert_eq!(rows.keys[0].unpublish_at, Some(after(rows.now, POLICY.keys.unpublish_delay)));
     rows.is_sound();
-    rows.pass(policy().keys.unpublish_delay);
+    rows.pass(POLICY.keys.unpublish_delay);
     assert_eq!(rows.states(), "k0:RETIRED k1:REVOKED k2:ACTIVE k3:NEXT");
     rows.is_sound();
 }
@@ -127,7 +131,7 @@ fn a_key_that_is_left_signs_on_or_takes_over() {
     // In the middle of a turn, either way.
     let mut turning = Rows::begun();
     turning.pass(2 * DAY);
-    let steps = rotate(&turning.keys, &policy(), turning.now, false).unwrap();
+    let steps = rotate(&turning.keys, &POLICY, turning.now, false).unwrap();
     turning.write(&steps);
     let mut other = turning.clone();
     turning.lose(&["k1"]);
@@ -138,9 +142,9 @@ fn a_key_that_is_left_signs_on_or_takes_over() {
     // A key that has just ceased to sign loses its half and nothing else.
     let mut turned = Rows::begun();
     turned.pass(2 * DAY);
-    let steps = rotate(&turned.keys, &policy(), turned.now, false).unwrap();
+    let steps = rotate(&turned.keys, &POLICY, turned.now, false).unwrap();
     turned.write(&steps);
-    turned.now = after(turned.now, 2 * policy().keys.sign_fence);
+    turned.now = after(turned.now, 2 * POLICY.keys.sign_fence);
     let before = turned.keys[0].clone();
     turned.lose(&["k0"]);
     assert_eq!(turned.keys[0], SigningKey { private_sealed: None, ..before });
@@ -160,7 +164,7 @@ fn what_was_revoked_or_had_ended_after_the_dump_is_so_again_whenever_the_dump_wa
         let which = if day == 10 { State::Active } else { State::Next };
         if day == 10 || day == 40 {
             let kid = rows.keys.iter().find(|key| key.state(&rows.keys, rows.now) == which).unwrap().kid.clone();
-            let steps = revoke(&rows.keys, &kid, &policy(), rows.now, false).unwrap();
+            let steps = revoke(&rows.keys, &kid, &POLICY, rows.now, false).unwrap();
             rows.write(&steps);
         }
     }
