@@ -10,7 +10,7 @@ use sqlx::postgres::PgConnection;
 use time::OffsetDateTime;
 
 use super::material::Fresh;
-use super::rotation::{self, Outcome, Step, begin_at_once, one_waits, perform, within_cap};
+use super::rotation::{self, Outcome, Step, begin_at_once, from_now_on, one_waits, perform, within_cap};
 use super::signing_key::{Reading, SigningKey, Which, active, waiting};
 use super::{Policy, after};
 use crate::db::Db;
@@ -43,7 +43,7 @@ pub fn lose(
     }
     let left: Vec<&SigningKey> = waits.into_iter().filter(|key| !is_lost(key)).collect();
     match active(keys, now).filter(|active| !is_lost(active)) {
-        None => steps.extend(begin_at_once(&left, policy, now)),
+        None => steps.extend(begin_at_once(&left, from_now_on(keys, policy, now))),
         Some(active) => {
             let has_successor = left.iter().any(|next| next.sign_from.is_some());
             if active.sign_until.is_some() && !has_successor {
@@ -104,7 +104,7 @@ pub fn restore(keys: &[SigningKey], later: &[LaterKey], policy: &Policy, now: Of
     let then = perform(keys, &steps, 0, now, []).unwrap_or_default();
     let waits = waiting(&then, now);
     match active(&then, now) {
-        None => steps.extend(begin_at_once(&waits, policy, now)),
+        None => steps.extend(begin_at_once(&waits, from_now_on(&then, policy, now))),
         Some(_) => {
             let due: Vec<Step> = one_waits(&waits).into_iter().collect();
             if within_cap(&then, &due, now).is_ok() {

@@ -85,7 +85,7 @@ pub fn plan(keys: &[SigningKey], policy: &Policy, now: OffsetDateTime) -> Vec<St
     let mut steps = destructions(keys, policy, now);
     let waiting = waiting(keys, now);
     let due: Vec<Step> = match (active(keys, now), waiting.first()) {
-        (None, _) => begin_at_once(&waiting, policy, now),
+        (None, _) => begin_at_once(&waiting, from_now_on(keys, policy, now)),
         (Some(active), Some(next)) if is_old(active, policy, now) && known_from(next, policy) <= now => {
             turn(active, &waiting, policy, now)
         }
@@ -155,7 +155,7 @@ pub fn revoke(keys: &[SigningKey], kid: &str, policy: &Policy, now: OffsetDateTi
                 }
                 _ => {}
             }
-            steps.extend(begin_at_once(&others, policy, now));
+            steps.extend(begin_at_once(&others, policy.at_once(now)));
         }
         State::Next => {
             let predecessor = |other: &&SigningKey| other.revoked_at.is_none() && other.sign_until == key.sign_from;
@@ -183,9 +183,14 @@ fn destructions(keys: &[SigningKey], policy: &Policy, now: OffsetDateTime) -> Ve
     keys.iter().filter(due).map(|key| Step::Destroy { kid: key.kid.clone() }).collect()
 }
 
-/// A key signs from now on: the first of those that wait, or else a fresh one. One is left to wait after it.
-pub(super) fn begin_at_once(waiting: &[&SigningKey], policy: &Policy, now: OffsetDateTime) -> Vec<Step> {
-    let at = policy.at_once(now);
+/// From when a key signs that is to sign at once, after those whose time is over: none of them may be the newer one.
+pub(super) fn from_now_on(keys: &[SigningKey], policy: &Policy, now: OffsetDateTime) -> OffsetDateTime {
+    let begun = newest(keys, now).and_then(|over| over.sign_from);
+    begun.map_or(policy.at_once(now), |begun| policy.at_once(now).max(begun + time::Duration::MICROSECOND))
+}
+
+/// A key signs from `at`: the first of those that wait, or else a fresh one. One is left to wait after it.
+pub(super) fn begin_at_once(waiting: &[&SigningKey], at: OffsetDateTime) -> Vec<Step> {
     let begin = match waiting.first() {
         Some(next) => Step::Begin { kid: next.kid.clone(), at },
         None => Step::Publish { sign_from: Some(at) },

@@ -120,7 +120,7 @@ async fn without_the_master_key_identities_are_unchanged_and_new_keys_sign() {
         let broker = [&one, &other][number % 2];
         let answer = client.token(&broker.url, &pool, user).await;
         moved += usize::from(answer.member("IdentityId") != *identity);
-        assert_eq!(made[0], json!(kid_of(&answer.member("Token"))));
+        assert_eq!(made[0], json!(kid_of(&answer.member("Token"))), "{}", operator.ok(&["key", "list"]).await);
     }
     assert_eq!(moved, 0);
     for broker in [&one, &other] {

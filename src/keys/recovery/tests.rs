@@ -118,6 +118,23 @@ fn lost_keys_stay_published_until_their_tokens_have_run_out_and_a_fresh_one_sign
 }
 
 #[test]
+fn a_key_that_had_only_just_begun_to_sign_does_not_stand_in_the_way_of_the_fresh_one() {
+    for seconds in [0, 1, 9, 10, 11] {
+        let mut rows = Rows::begun();
+        rows.now = after(rows.now, Duration::from_secs(seconds));
+        // A broker whose idea of the skew is another one.
+        rows.keys[0].sign_from = Some(START);
+        rows.lose(&["k0", "k1"]);
+        rows.now = after(rows.now, Duration::from_millis(1));
+        assert_eq!(rows.states(), "k0:RETIRING k1:REVOKED k2:ACTIVE k3:NEXT", "{seconds}");
+        assert_eq!(plan(&rows.keys, &POLICY, rows.now), [], "{seconds}");
+        if seconds > 0 {
+            rows.is_sound();
+        }
+    }
+}
+
+#[test]
 fn a_key_that_is_left_signs_on_or_takes_over() {
     let mut rows = Rows::begun();
     rows.pass(DAY);
