@@ -16,8 +16,10 @@ mod client;
 #[allow(dead_code, reason = "this binary uses a part")]
 mod database;
 mod figures;
+mod forms;
 mod operator;
 mod verifier;
 
 mod disaster;
+mod master_keys;
 mod restore;
