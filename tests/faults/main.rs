@@ -15,11 +15,18 @@ mod client;
 #[path = "../processes/database.rs"]
 #[allow(dead_code, reason = "this binary uses a part")]
 mod database;
+mod everything;
 mod figures;
 mod forms;
+#[path = "../upstream/idp.rs"]
+mod idp;
+#[path = "../upstream/issuer.rs"]
+mod issuer;
+mod needles;
 mod operator;
 mod verifier;
 
 mod disaster;
 mod master_keys;
 mod restore;
+mod secrets;
