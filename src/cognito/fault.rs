@@ -19,7 +19,7 @@ pub struct Fault {
     /// The text, unless the exception has none.
     pub message: Option<String>,
     /// What to log in its stead, if it repeats what the client sent.
-    pub logged: Option<String>,
+    pub logged: Option<Box<str>>,
     /// Whether to ask the client to come again in a second.
     pub retry: bool,
     /// Whether the connection ends with the answer, as the body was not read.
@@ -281,7 +281,7 @@ impl From<Malformed> for Fault {
 
 impl From<Vec<Violation>> for Fault {
     fn from(violations: Vec<Violation>) -> Self {
-        let logged = Some(validate::without_values(&violations));
+        let logged = Some(validate::without_values(&violations).into());
         Self { logged, ..Self::new("ValidationException", validate::message(&violations)) }
     }
 }

@@ -103,14 +103,12 @@ pub fn restore(keys: &[SigningKey], later: &[LaterKey], policy: &Policy, now: Of
     // None of these steps needs a fresh key.
     let then = perform(keys, &steps, 0, now, []).unwrap_or_default();
     let waits = waiting(&then, now);
-    match active(&then, now) {
-        None => steps.extend(begin_at_once(&waits, from_now_on(&then, policy, now))),
-        Some(_) => {
-            let due: Vec<Step> = one_waits(&waits).into_iter().collect();
-            if within_cap(&then, &due, now).is_ok() {
-                steps.extend(due);
-            }
-        }
+    if active(&then, now).is_none() {
+        steps.extend(begin_at_once(&waits, from_now_on(&then, policy, now)));
+    } else if let Some(due) = one_waits(&waits)
+        && within_cap(&then, std::slice::from_ref(&due), now).is_ok()
+    {
+        steps.push(due);
     }
     steps
 }

@@ -159,10 +159,10 @@ impl Stage {
             number += 1;
             let user = number * 7 % USERS;
             let body = json!({ "IdentityPoolId": self.pool, "Logins": { client::PROVIDER: format!("user-{user}") } });
-            if let Some(answer) = self.asked(number, "GetOpenIdTokenForDeveloperIdentity", &body).await {
-                if answer.member("IdentityId") != self.users[user] {
-                    self.failed.lock().unwrap().push(format!("user-{user} is another identity: {answer:?}"));
-                }
+            if let Some(answer) = self.asked(number, "GetOpenIdTokenForDeveloperIdentity", &body).await
+                && answer.member("IdentityId") != self.users[user]
+            {
+                self.failed.lock().unwrap().push(format!("user-{user} is another identity: {answer:?}"));
             }
             if let Some(page) = self.page(number, None).await {
                 let token = page.member("NextToken");

@@ -155,7 +155,7 @@ async fn halves(url: &str, master_keys: &str, needles: &mut Needles) {
             let key = rsa::RsaPrivateKey::from_pkcs8_der(&der).unwrap();
             let numbers = key.primes().iter().chain([key.d()]);
             assert_eq!(key.size(), 256);
-            ("private halves of RSA keys", numbers.map(|number| number.to_bytes_be().to_vec()).collect())
+            ("private halves of RSA keys", numbers.map(rsa::BigUint::to_bytes_be).collect())
         } else {
             // RFC 5915: version 1, and the number in 32 bytes.
             let at = der.windows(5).position(|bytes| bytes == [2, 1, 1, 4, 32]).unwrap() + 5;
