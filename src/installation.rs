@@ -84,6 +84,19 @@ pub async fn bump_epoch(conn: &mut PgConnection) -> Result<()> {
     Ok(())
 }
 
+/// How far what counts changes goes on after a restore: the state that was lost had not counted so far.
+pub const LEAP: i64 = 1_000_000_000;
+
+/// Takes the epoch of a restored database to where it never was, so that no replica takes what it knows of the state that
+/// was lost for this one's.
+///
+/// # Errors
+/// If the database fails.
+pub async fn leap_epoch(conn: &mut PgConnection) -> Result<()> {
+    sqlx::query!("update installation set epoch = epoch + $1 where id = 1", LEAP).execute(conn).await?;
+    Ok(())
+}
+
 /// Whether the ring of master keys opens everything this database was sealed with.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum SealState {
@@ -114,24 +127,40 @@ pub async fn seal_state(conn: &mut PgConnection, seal: &Seal) -> Result<SealStat
 pub async fn unseal(conn: &mut PgConnection, seal: &Seal) -> Result<SealState> {
     let state = seal_state(&mut *conn, seal).await?;
     if state == SealState::Unsealed {
-        let key_id = seal.primary_id();
-        let canary = seal.seal_under(&key_id, canary_place(&key_id), CANARY)?;
         let mut tx = conn.begin().await?;
-        let recorded = sqlx::query!(
-            "insert into seal_keys (key_id, canary) values ($1, $2) on conflict (key_id) do nothing",
-            key_id,
-            canary
-        )
-        .execute(&mut *tx)
-        .await?
-        .rows_affected()
-            > 0;
-        if recorded {
+        if record_canary(&mut tx, seal).await? {
             bump_epoch(&mut tx).await?;
         }
         tx.commit().await?;
     }
     Ok(state)
+}
+
+/// Records the primary key's canary; false if it is there.
+async fn record_canary(conn: &mut PgConnection, seal: &Seal) -> Result<bool> {
+    let key_id = seal.primary_id();
+    let canary = seal.seal_under(&key_id, canary_place(&key_id), CANARY)?;
+    let recorded = sqlx::query!(
+        "insert into seal_keys (key_id, canary) values ($1, $2) on conflict (key_id) do nothing",
+        key_id,
+        canary
+    )
+    .execute(conn)
+    .await?;
+    Ok(recorded.rows_affected() > 0)
+}
+
+/// Removes the canaries of master keys that are lost, and records that of the primary one, in the caller's transaction;
+/// false if others are missing than these: then it is to be given up.
+///
+/// # Errors
+/// If the database fails.
+pub async fn replace_lost_seal_keys(conn: &mut PgConnection, seal: &Seal, lost: &[String]) -> Result<bool> {
+    let removed =
+        sqlx::query!("delete from seal_keys where key_id = any($1)", lost).execute(&mut *conn).await?.rows_affected();
+    record_canary(&mut *conn, seal).await?;
+    let is_whole = usize::try_from(removed).is_ok_and(|removed| removed == lost.len());
+    Ok(is_whole && seal_state(conn, seal).await? == SealState::Unsealed)
 }
 
 /// Whether the database has this table at all: it may be empty, or somebody else's.

@@ -109,8 +109,8 @@
 //! # Where to put things
 //!
 //! A new operation: its function in the file of its family under `cognito/`, a line in the table, and its rules in a
-//! room. A new command: a file under `cli/`. A new table of secrets: seal it with its place ([`seal::Place`]), and
-//! reseal it in `symbolon master-key rotate`. A new migration: forward only, and such that the binary before it still
+//! room. A new command: a file under `cli/`. A new table of secrets: seal it with its place ([`seal::Place`]), reseal it in
+//! `symbolon master-key rotate`, and give it up in `symbolon disaster rekey`. A new migration: forward only, and such that the binary before it still
 //! works.
 
 pub mod app;

@@ -89,7 +89,8 @@ pub fn malformed(why: &Malformed) -> Fault {
 /// The fault of an input that breaks limits of the model.
 #[must_use]
 pub fn violated(violations: &[Violation]) -> Fault {
-    Fault::new("ValidationError", validate::message(violations))
+    let logged = Some(validate::without_values(violations).into());
+    Fault { logged, ..Fault::new("ValidationError", validate::message(violations)) }
 }
 
 /// The fault of an action that the version of a service does not have.

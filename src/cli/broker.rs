@@ -235,9 +235,11 @@ where
 /// Work that no request waits for.
 async fn keep_house(app: &App, ending: CancellationToken, upkeep: impl Fn()) {
     loop {
+        // A sealed broker looks as often as the key ring does, so that it serves soon after it may.
+        let pause = app.check_unsealed().map_or(app.config.keys.poll_interval.min(HOUSEKEEPING), |()| HOUSEKEEPING);
         tokio::select! {
             () = ending.cancelled() => return,
-            () = tokio::time::sleep(HOUSEKEEPING) => {}
+            () = tokio::time::sleep(pause) => {}
         }
         upkeep();
         app.limits.forget_idle();

@@ -120,7 +120,7 @@ pub async fn run(session: Session, args: Args) -> Result<(), Failure> {
 }
 
 /// The schedule of this installation's issuer, whatever `issuer.url` says here.
-async fn policy(config: &Config, conn: &mut PgConnection) -> Result<Policy, Failure> {
+pub(super) async fn policy(config: &Config, conn: &mut PgConnection) -> Result<Policy, Failure> {
     match Installation::find(conn).await? {
         Some(found) => Ok(Policy::new(config, &found.issuer)),
         None => Err(Failure::plain("this database has no issuer, so no keys, yet; `symbolon serve` makes both")),

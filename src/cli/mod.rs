@@ -8,11 +8,13 @@ pub mod completions;
 pub mod config;
 pub mod dev;
 pub mod dev_postgres;
+pub mod disaster;
 pub mod health;
 pub mod installation;
 pub mod key;
 pub mod master_key;
 pub mod migrate;
+pub mod post_restore;
 pub mod serve;
 pub mod session;
 pub mod tenant;
@@ -71,6 +73,11 @@ enum Command {
     Key(key::Args),
     /// The keys that secrets in the database are sealed with.
     MasterKey(master_key::Args),
+    /// When something is lost for good: the master key.
+    Disaster(disaster::Args),
+    /// Make a database that was restored from a dump or to an earlier time safe to serve: what was revoked since stays so.
+    #[command(after_long_help = post_restore::EXAMPLES)]
+    PostRestore(post_restore::Args),
     /// What this database was set up for, and the issuer of its tokens.
     Installation(installation::Args),
     /// The configuration as a broker would read it.
@@ -191,6 +198,8 @@ async fn execute(cli: Cli, environment: Environment) -> Result<(), Failure> {
         Command::Trust(args) => trust::run(session, args).await,
         Command::Key(args) => key::run(session, args).await,
         Command::MasterKey(args) => master_key::run(session, args).await,
+        Command::Disaster(args) => disaster::run(session, args).await,
+        Command::PostRestore(args) => post_restore::run(session, args).await,
         Command::Installation(args) => installation::run(session, args).await,
         Command::Config(args) => config::run(&session, &args),
         Command::Health(args) => health::run(session, args).await,

@@ -93,7 +93,7 @@ fn report(fault: &Fault, operation: &str, id: &RequestId) {
         // The failure of somebody else, which anyone can bring about.
         Some(cause) => tracing::info!(%cause, operation, exception, request_id, "request refused"),
         None => {
-            let reason = fault.message.as_deref().unwrap_or_default();
+            let reason = fault.logged.as_deref().or(fault.message.as_deref()).unwrap_or_default();
             tracing::info!(operation, exception, request_id, reason, "request refused");
         }
     }

@@ -18,6 +18,8 @@ pub struct Fault {
     pub exception: &'static str,
     /// The text, unless the exception has none.
     pub message: Option<String>,
+    /// What to log in its stead, if it repeats what the client sent.
+    pub logged: Option<Box<str>>,
     /// Whether to ask the client to come again in a second.
     pub retry: bool,
     /// Whether the connection ends with the answer, as the body was not read.
@@ -31,7 +33,7 @@ impl Fault {
     #[must_use]
     pub fn new(exception: &'static str, message: impl Into<String>) -> Self {
         let status = StatusCode::BAD_REQUEST;
-        Self { status, exception, message: Some(message.into()), retry: false, close: false, cause: None }
+        Self { status, exception, message: Some(message.into()), logged: None, retry: false, close: false, cause: None }
     }
 
     /// The same fault, and the end of its connection.
@@ -280,6 +282,7 @@ impl From<Malformed> for Fault {
 
 impl From<Vec<Violation>> for Fault {
     fn from(violations: Vec<Violation>) -> Self {
-        Self::new("ValidationException", validate::message(&violations))
+        let logged = Some(validate::without_values(&violations).into());
+        Self { logged, ..Self::new("ValidationException", validate::message(&violations)) }
     }
 }

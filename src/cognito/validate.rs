@@ -67,12 +67,23 @@ pub fn violations(shape: &Shape, value: &Value) -> Vec<Violation> {
 /// The message of a `ValidationException`.
 #[must_use]
 pub fn message(violations: &[Violation]) -> String {
+    joined(violations, Violation::to_string)
+}
+
+/// The same for the log: without the values, since a secret in the wrong member is one of them.
+#[must_use]
+pub fn without_values(violations: &[Violation]) -> String {
+    let hidden = |violation: &Violation| if violation.value == "null" { "null" } else { "***" }.to_owned();
+    joined(violations, |violation| Violation { value: hidden(violation), ..violation.clone() }.to_string())
+}
+
+fn joined(violations: &[Violation], shown: impl Fn(&Violation) -> String) -> String {
     let plural = if violations.len() == 1 { "" } else { "s" };
     let mut text = format!("{} validation error{plural} detected: ", violations.len());
     for (position, violation) in violations.iter().enumerate() {
         let separator = if position == 0 { "" } else { "; " };
         // Writing to a string cannot fail.
-        let _ = write!(text, "{separator}{violation}");
+        let _ = write!(text, "{separator}{}", shown(violation));
     }
     text
 }

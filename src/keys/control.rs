@@ -284,7 +284,7 @@ fn signed_at(keys: &[SigningKey], from: OffsetDateTime) -> bool {
 
 /// Whether a key that signs `from` then was made to by a revocation.
 fn took_over_from_a_revoked_key(keys: &[SigningKey], policy: &Policy, from: OffsetDateTime) -> bool {
-    keys.iter().filter_map(|key| key.revoked_at).any(|at| policy.at_once(at) == from)
+    keys.iter().filter_map(|key| key.revoked_at).any(|at| (policy.at_once(at)..=at).contains(&from))
 }
 
 /// How long after its last signature a key must stay published. Less only where the operator waived it.

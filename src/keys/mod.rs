@@ -6,10 +6,12 @@
 //! - [`ring`]: what a replica holds in memory: it signs, shows the JWKS, and keeps the rows in order.
 //! - [`documents`]: the JWKS and the discovery document, made from the published keys.
 //! - [`control`]: what the operator's commands do.
+//! - [`recovery`]: what becomes of keys after a loss of the master key, or a restore from a dump.
 
 pub mod control;
 pub mod documents;
 pub mod material;
+pub mod recovery;
 pub mod ring;
 pub mod rotation;
 pub mod signing_key;

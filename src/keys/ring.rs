@@ -31,6 +31,8 @@ const SHORTEST_LIMIT: Duration = Duration::from_secs(15);
 const NO_POLL: &str = "the keys have not been read from the database yet";
 const STALE: &str = "the keys were last read from the database too long ago";
 const CLOCK_OFF: &str = "the clocks of this machine and of the database disagree";
+const RAN_BACK: &str =
+    "the database is an earlier state of what it was, as after a restore: run `symbolon post-restore`";
 const NO_KEY: &str = "no key has its time to sign";
 const NO_HALF: &str = "the private half of the signing key is missing or broken";
 
@@ -107,8 +109,8 @@ pub struct KeyRing {
 #[derive(Clone, Default)]
 struct Held {
     snapshot: Option<Arc<Snapshot>>,
-    /// The last poll found the clocks disagreeing. What it read was not taken over.
-    clock_off: bool,
+    /// Why what the last poll read was not taken over: the clocks disagree, or the epoch ran backwards.
+    refused: Option<&'static str>,
 }
 
 struct Snapshot {
@@ -140,13 +142,13 @@ impl Signer<'_> {
     /// The signature over `message`.
     ///
     /// # Errors
-    /// [`Error::CannotSign`] if this signer has been held past the fence, or the clocks have come to disagree.
+    /// [`Error::CannotSign`] if this signer has been held past the fence, or the last poll was refused.
     pub fn sign(&self, message: &[u8]) -> Result<Vec<u8>> {
         if !self.snapshot.view.within(self.ring.policy.keys.sign_fence, self.ring.clock.elapsed()) {
             return Err(Error::CannotSign(STALE));
         }
-        if self.ring.held().clock_off {
-            return Err(Error::CannotSign(CLOCK_OFF));
+        if let Some(reason) = self.ring.held().refused {
+            return Err(Error::CannotSign(reason));
         }
         self.half.sign(message)
     }
@@ -187,11 +189,12 @@ impl KeyRing {
         self.held().snapshot.map_or(0, |snapshot| snapshot.view.reading.epoch)
     }
 
-    /// Whether the last good poll is within the fence: else what depends on [`KeyRing::epoch`] is not to be trusted.
+    /// Whether the last poll was good, and within the fence: else what depends on [`KeyRing::epoch`] is not to be trusted.
     #[must_use]
     pub fn fresh(&self) -> bool {
+        let held = self.held();
         let within = |snapshot: Arc<Snapshot>| snapshot.view.within(self.policy.keys.sign_fence, self.clock.elapsed());
-        self.held().snapshot.is_some_and(within)
+        held.refused.is_none() && held.snapshot.is_some_and(within)
     }
 
     /// The right to sign now.
@@ -200,8 +203,8 @@ impl KeyRing {
     /// [`Error::CannotSign`] or [`Error::Sealed`], with the reason.
     pub fn signer(&self) -> Result<Signer<'_>> {
         let held = self.held();
-        if held.clock_off {
-            return Err(Error::CannotSign(CLOCK_OFF));
+        if let Some(reason) = held.refused {
+            return Err(Error::CannotSign(reason));
         }
         let snapshot = held.snapshot.ok_or(Error::CannotSign(NO_POLL))?;
         let now = self.monotone(&snapshot.view);
@@ -276,10 +279,10 @@ impl KeyRing {
         self.held.read().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
-    /// Reads the keys from the database and, if the clocks agree, takes them over.
+    /// Reads the keys from the database and, if the clocks agree and the epoch has not run backwards, takes them over.
     ///
     /// # Errors
-    /// If the database fails; [`Error::CannotSign`] if the clocks disagree.
+    /// If the database fails; [`Error::CannotSign`] if what was read is not taken over.
     pub async fn poll(&self, db: &Db, seal: &Seal) -> Result<()> {
         let (view, clocks_agree) = retry!(db, |conn| {
             let (wall, began) = (self.clock.wall(), self.clock.elapsed());
@@ -292,12 +295,21 @@ impl KeyRing {
 
     fn take_over(&self, view: View, clocks_agree: bool, seal: &Seal) -> Result<()> {
         let known = self.held().snapshot;
+        // The epoch only grows: a lower one was read from a database that was restored to an earlier time. What was revoked
+        // since would be taken for good again.
+        let is_before =
+            |known: &Snapshot| known.view.began <= view.began && known.view.reading.epoch > view.reading.epoch;
+        let refused = match known.as_deref() {
+            _ if !clocks_agree => Some(CLOCK_OFF),
+            Some(known) if is_before(known) => Some(RAN_BACK),
+            _ => None,
+        };
         // Halves that may sign no more are let go; those that may are opened once.
-        let halves = if clocks_agree { self.open(&view.reading, known.as_deref(), seal) } else { BTreeMap::new() };
+        let halves = if refused.is_none() { self.open(&view.reading, known.as_deref(), seal) } else { BTreeMap::new() };
         let mut held = self.held.write().unwrap_or_else(PoisonError::into_inner);
-        held.clock_off = !clocks_agree;
-        if !clocks_agree {
-            return Err(Error::CannotSign(CLOCK_OFF));
+        held.refused = refused;
+        if let Some(reason) = refused {
+            return Err(Error::CannotSign(reason));
         }
         if held.snapshot.as_ref().is_none_or(|held| held.view.began <= view.began) {
             held.snapshot = Some(Arc::new(Snapshot { view, halves }));

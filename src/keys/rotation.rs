@@ -7,6 +7,7 @@
 use std::fmt;
 
 use sqlx::Connection as _;
+use sqlx::postgres::PgConnection;
 use time::OffsetDateTime;
 use time::format_description::well_known::Rfc3339;
 
@@ -84,7 +85,7 @@ pub fn plan(keys: &[SigningKey], policy: &Policy, now: OffsetDateTime) -> Vec<St
     let mut steps = destructions(keys, policy, now);
     let waiting = waiting(keys, now);
     let due: Vec<Step> = match (active(keys, now), waiting.first()) {
-        (None, _) => begin_at_once(&waiting, policy, now),
+        (None, _) => begin_at_once(&waiting, from_now_on(keys, policy, now)),
         (Some(active), Some(next)) if is_old(active, policy, now) && known_from(next, policy) <= now => {
             turn(active, &waiting, policy, now)
         }
@@ -154,7 +155,7 @@ pub fn revoke(keys: &[SigningKey], kid: &str, policy: &Policy, now: OffsetDateTi
                 }
                 _ => {}
             }
-            steps.extend(begin_at_once(&others, policy, now));
+            steps.extend(begin_at_once(&others, policy.at_once(now)));
         }
         State::Next => {
             let predecessor = |other: &&SigningKey| other.revoked_at.is_none() && other.sign_until == key.sign_from;
@@ -182,9 +183,14 @@ fn destructions(keys: &[SigningKey], policy: &Policy, now: OffsetDateTime) -> Ve
     keys.iter().filter(due).map(|key| Step::Destroy { kid: key.kid.clone() }).collect()
 }
 
-/// A key signs from now on: the first of those that wait, or else a fresh one. One is left to wait after it.
-fn begin_at_once(waiting: &[&SigningKey], policy: &Policy, now: OffsetDateTime) -> Vec<Step> {
-    let at = policy.at_once(now);
+/// From when a key signs that is to sign at once, after those whose time is over: none of them may be the newer one.
+pub(super) fn from_now_on(keys: &[SigningKey], policy: &Policy, now: OffsetDateTime) -> OffsetDateTime {
+    let begun = newest(keys, now).and_then(|over| over.sign_from);
+    begun.map_or(policy.at_once(now), |begun| policy.at_once(now).max(begun + time::Duration::MICROSECOND))
+}
+
+/// A key signs from `at`: the first of those that wait, or else a fresh one. One is left to wait after it.
+pub(super) fn begin_at_once(waiting: &[&SigningKey], at: OffsetDateTime) -> Vec<Step> {
     let begin = match waiting.first() {
         Some(next) => Step::Begin { kid: next.kid.clone(), at },
         None => Step::Publish { sign_from: Some(at) },
@@ -204,7 +210,7 @@ fn turn(active: &SigningKey, waiting: &[&SigningKey], policy: &Policy, now: Offs
 }
 
 /// A fresh key, unless one of these waits without a time of its own: one whose time is set will not wait for long.
-fn one_waits(waiting: &[&SigningKey]) -> Option<Step> {
+pub(super) fn one_waits(waiting: &[&SigningKey]) -> Option<Step> {
     let waits = waiting.iter().any(|key| key.sign_from.is_none());
     (!waits).then_some(Step::Publish { sign_from: None })
 }
@@ -220,7 +226,7 @@ pub(super) fn known_from(key: &SigningKey, policy: &Policy) -> OffsetDateTime {
 }
 
 /// Whether the JWKS stays within its cap; if not, from when it would.
-fn within_cap(keys: &[SigningKey], steps: &[Step], now: OffsetDateTime) -> Result<()> {
+pub(super) fn within_cap(keys: &[SigningKey], steps: &[Step], now: OffsetDateTime) -> Result<()> {
     if publications(steps) == 0 {
         return Ok(());
     }
@@ -333,32 +339,15 @@ pub async fn change(
         return Ok(Outcome::Nothing);
     }
     insist_unsealed(db, seal).await?;
-    let mut fresh = Vec::new();
-    for _ in 0..publications(&wanted) {
-        fresh.push(Fresh::generate(issuer, policy.algorithm, reading.now, seal).await?);
-    }
+    let fresh = make(&wanted, policy, reading.now, seal).await?;
     let outcome = retry!(db, |conn| {
         let mut transaction = conn.begin().await?;
-        let Some(now) = compare_and_swap(&mut transaction, issuer, reading.version).await? else {
-            return Ok(Outcome::Lost);
-        };
-        let steps = decide(&reading.keys, now)?;
-        if steps.is_empty() {
-            return Ok(Outcome::Nothing);
+        let outcome = write(&mut transaction, policy, &reading, &fresh, &decide).await?;
+        if matches!(outcome, Outcome::Written(_)) {
+            installation::bump_epoch(&mut transaction).await?;
+            transaction.commit().await?;
         }
-        let Some(keys) = perform(&reading.keys, &steps, reading.version + 1, now, fresh.clone()) else {
-            return Ok(Outcome::Lost);
-        };
-        for key in &keys {
-            match reading.keys.iter().find(|old| old.kid == key.kid) {
-                None => key.insert(&mut transaction, issuer).await?,
-                Some(old) if old != key => key.update(&mut transaction).await?,
-                Some(_) => {}
-            }
-        }
-        installation::bump_epoch(&mut transaction).await?;
-        transaction.commit().await?;
-        Ok(Outcome::Written(steps))
+        Ok(outcome)
     })?;
     if let Outcome::Written(steps) = &outcome {
         for step in steps {
@@ -366,6 +355,51 @@ pub async fn change(
         }
     }
     Ok(outcome)
+}
+
+/// The keys that `steps` publish.
+///
+/// # Errors
+/// If the random source or the machine fails.
+pub(super) async fn make(steps: &[Step], policy: &Policy, now: OffsetDateTime, seal: &Seal) -> Result<Vec<Fresh>> {
+    let mut fresh = Vec::new();
+    for _ in 0..publications(steps) {
+        fresh.push(Fresh::generate(&policy.issuer, policy.algorithm, now, seal).await?);
+    }
+    Ok(fresh)
+}
+
+/// Writes what `decide` says of the keys of `reading`, in the caller's transaction, which is to be committed if something
+/// was written, and else given up.
+///
+/// # Errors
+/// What `decide` refuses. If the database fails.
+pub(super) async fn write(
+    conn: &mut PgConnection,
+    policy: &Policy,
+    reading: &Reading,
+    fresh: &[Fresh],
+    decide: impl Fn(&[SigningKey], OffsetDateTime) -> Result<Vec<Step>>,
+) -> Result<Outcome> {
+    let issuer = policy.issuer.as_str();
+    let Some(now) = compare_and_swap(conn, issuer, reading.version).await? else {
+        return Ok(Outcome::Lost);
+    };
+    let steps = decide(&reading.keys, now)?;
+    if steps.is_empty() {
+        return Ok(Outcome::Nothing);
+    }
+    let Some(keys) = perform(&reading.keys, &steps, reading.version + 1, now, fresh.iter().cloned()) else {
+        return Ok(Outcome::Lost);
+    };
+    for key in &keys {
+        match reading.keys.iter().find(|old| old.kid == key.kid) {
+            None => key.insert(conn, issuer).await?,
+            Some(old) if old != key => key.update(conn).await?,
+            Some(_) => {}
+        }
+    }
+    Ok(Outcome::Written(steps))
 }
 
 /// Destroys the private halves of other issuers' keys whose time is over at `now`.

@@ -348,6 +348,37 @@ impl AccessKey {
         Ok(())
     }
 
+    /// The keys whose sealed secret `is_lost` says nobody can open.
+    ///
+    /// # Errors
+    /// If the database fails.
+    pub async fn lost(conn: &mut PgConnection, is_lost: impl Fn(&[u8]) -> bool) -> Result<Vec<Self>> {
+        let rows = sqlx::query!("select access_key_id, secret_sealed from access_keys").fetch_all(&mut *conn).await?;
+        let lost: Vec<String> =
+            rows.into_iter().filter(|row| is_lost(&row.secret_sealed)).map(|row| row.access_key_id).collect();
+        let mut keys = Self::list(conn, None).await?;
+        keys.retain(|key| lost.iter().any(|id| id == key.id.as_str()));
+        Ok(keys)
+    }
+
+    /// Disables a key whose secret is lost, and gives it one that nobody knows, so that the key keeps its place and its
+    /// policy, and every secret opens. The epoch is the caller's.
+    ///
+    /// # Errors
+    /// If the database or the system's random source fails.
+    pub async fn give_up_secret(&self, conn: &mut PgConnection, seal: &Seal) -> Result<()> {
+        let sealed = seal.seal(place(&self.id, &self.account_id), Secret::generate()?.expose())?;
+        sqlx::query!(
+            "update access_keys set secret_sealed = $2, status = $3 where access_key_id = $1",
+            self.id.as_str(),
+            sealed,
+            Status::Disabled as i16
+        )
+        .execute(conn)
+        .await?;
+        Ok(())
+    }
+
     /// Seals every secret that another than the primary master key holds anew, row by row; returns how many.
     ///
     /// # Errors

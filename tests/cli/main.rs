@@ -4,6 +4,7 @@
 mod audiences;
 mod configuration;
 mod keys;
+mod losses;
 mod policies;
 mod seed_iam_roles;
 mod seed_roles;

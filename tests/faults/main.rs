@@ -18,12 +18,13 @@ mod database;
 #[allow(dead_code, reason = "shared with other binaries, and not all of it is used here")]
 #[path = "../processes/dice.rs"]
 mod dice;
-#[allow(dead_code, reason = "shared with other binaries, and not all of it is used here")]
 #[path = "../api/elapsed.rs"]
 mod elapsed;
 #[allow(dead_code, reason = "shared with other binaries, and not all of it is used here")]
 #[path = "../processes/federation.rs"]
 mod federation;
+#[path = "../upstream/idp.rs"]
+mod idp;
 #[path = "../upstream/issuer.rs"]
 mod issuer;
 #[allow(dead_code, reason = "shared with other binaries, and not all of it is used here")]
@@ -45,19 +46,28 @@ mod stage;
 mod balancer;
 mod calls;
 mod crowd;
+mod everything;
 mod figures;
+mod forms;
 mod histories;
+mod needles;
+mod operator;
 mod schedule;
+mod verifier;
 mod verifiers;
 
 mod attacks;
+mod disaster;
 mod disk_full;
 mod drain;
 mod due_rotations;
 mod fuzzing;
 mod isolation;
 mod linearizability;
+mod master_keys;
 mod pressure;
+mod restore;
 mod revocation;
 mod rotation;
+mod secrets;
 mod slow_senders;

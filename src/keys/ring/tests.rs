@@ -35,9 +35,14 @@ impl Bench {
 
     /// A poll for which the database says `now`.
     fn poll(&self, now: OffsetDateTime) -> Result<()> {
+        self.poll_at(7, now)
+    }
+
+    /// The same, at another epoch.
+    fn poll_at(&self, epoch: i64, now: OffsetDateTime) -> Result<()> {
         let reading = Reading {
             now,
-            epoch: 7,
+            epoch,
             issuer: self.ring.policy.issuer.clone(),
             others_end: None,
             version: 1,
@@ -97,6 +102,22 @@ async fn clocks_that_disagree_stop_signing_until_a_poll_agrees() {
     bench.hands.set_wall(START + skew);
     bench.poll(START).unwrap();
     assert_eq!(bench.why_not(), None);
+    signer.sign(b"message").unwrap();
+}
+
+#[tokio::test]
+async fn a_database_that_went_back_to_an_earlier_state_stops_signing_until_it_is_told_to_go_on() {
+    let bench = Bench::new().await;
+    bench.poll_at(7, START).unwrap();
+    let (signer, jwks) = (bench.ring.signer().unwrap(), bench.ring.jwks().unwrap());
+    bench.poll_at(6, START).unwrap_err();
+    assert_eq!(bench.why_not(), Some(RAN_BACK));
+    assert!(signer.sign(b"message").is_err() && !bench.ring.fresh());
+    // What was there before is shown on, for as long as it may be.
+    assert_eq!(bench.ring.jwks().unwrap().body, jwks.body);
+    assert_eq!(bench.ring.epoch(), 7);
+    bench.poll_at(8, START).unwrap();
+    assert_eq!((bench.why_not(), bench.ring.epoch()), (None, 8));
     signer.sign(b"message").unwrap();
 }
 
