@@ -9,10 +9,11 @@ CLIENTS := target/clients
 CONSUMERS := target/consumers
 PEERS := target/peers
 FAULTS := target/faults
+HAPROXY := target/haproxy
 # How much `make bench` loads.
 SIZE ?= default
 
-.PHONY: help dev test build lint bench prepare release sbom test-faults test-consumers postgres clients consumers peers
+.PHONY: help dev test build lint bench prepare release sbom test-faults test-consumers postgres clients haproxy consumers peers
 
 help: ## list the verbs
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## (.*)/\1|\2/' | column -t -s '|'
@@ -21,7 +22,7 @@ dev: postgres ## install what is missing, build, run the broker on a private Pos
 	cargo build --locked
 	target/debug/symbolon dev $(ARGS)
 
-test: postgres clients ## pass all tests
+test: postgres clients haproxy ## pass all tests
 	cargo fetch --locked
 	# Most tests wait, for Postgres or for a timer: more of them at once than there are cores.
 	SYMBOLON_MODEL_JSON=$(CURDIR)/$(CLIENTS)/service-2.json RUST_TEST_THREADS=4 cargo test --locked --no-fail-fast
@@ -37,7 +38,7 @@ lint: ## formatting, lints, documentation, dependencies, offline query data
 	.ci/check-queries
 	.ci/check-dependencies
 
-test-faults: postgres ## faults, replicas and attacks in full: minutes; writes docs/reliability.md
+test-faults: postgres haproxy ## faults, replicas and attacks in full: minutes; writes docs/reliability.md
 	rm -rf $(FAULTS)
 	SYMBOLON_FAULTS=$(FAULTS) cargo test --locked --test faults -- --test-threads 1 --nocapture
 	.ci/write-reliability $(FAULTS)
@@ -70,10 +71,16 @@ JAVASCRIPT := $(addprefix tests/clients/js/,package.json package-lock.json .npmr
 $(CLIENTS)/installed: tests/clients/requirements.txt $(JAVASCRIPT) .ci/install-clients
 	.ci/install-clients $(CLIENTS)
 
+# What the tests of faults put between brokers and PostgreSQL, unpacked from Debian's packages where the system has none.
+haproxy: $(HAPROXY)/installed
+
+$(HAPROXY)/installed: .ci/install-haproxy .ci/unpack-packages
+	.ci/install-haproxy $(HAPROXY)
+
 # Real consumers of tokens, unpacked from Debian's packages and not installed.
 consumers: $(CONSUMERS)/installed
 
-$(CONSUMERS)/installed: .ci/install-consumers
+$(CONSUMERS)/installed: .ci/install-consumers .ci/unpack-packages
 	.ci/install-consumers $(CONSUMERS)
 
 # Others that the benchmark compares with: moto_server and node's oidc-provider.

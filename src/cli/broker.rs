@@ -20,7 +20,7 @@ use crate::error::Error;
 use crate::http::listener::{self, Patience};
 use crate::http::{self, admin};
 use crate::identities::taken;
-use crate::installation::{self, Installation, SealState};
+use crate::installation::{Installation, SealState};
 use crate::pools::sweep;
 use crate::seal::Seal;
 use crate::telemetry;
@@ -85,12 +85,13 @@ async fn bind(address: SocketAddr, flag: &str) -> Result<TcpListener, Failure> {
 /// missing gives a broker that is sealed. `makes_dev_keys`: account numbers become access keys at their first use.
 ///
 /// # Errors
-/// If the database fails, or the issuers of logins cannot be reached as configured.
+/// If the issuers of logins cannot be reached as configured.
 pub async fn build(
     config: Config,
     db: Db,
     seal: Seal,
     found: &Installation,
+    state: SealState,
     makes_dev_keys: bool,
 ) -> Result<Arc<App>, Failure> {
     for opened in config.opened_switches() {
@@ -103,9 +104,6 @@ pub async fn build(
         ("", true) => tracing::info!(backend = "builtin", "credentials are this broker's own"),
         (endpoint, _) => tracing::info!(backend = "sts", endpoint, "credentials come from an STS"),
     }
-    let mut conn = db.connect().await?;
-    let state = installation::unseal(&mut conn, &seal).await?;
-    drop(conn);
     if let SealState::Sealed(missing) = &state {
         let missing = missing.join(", ");
         tracing::error!(missing, "sealed: the database needs master keys that were not given; nothing will be written");

@@ -60,28 +60,31 @@ async fn prepare(config: Config, seal: Seal) -> Result<Arc<App>, Failure> {
     }
     session::check_schema(&db::schema(&mut conn).await?)?;
     let found = installation(&mut conn, &config, &seal).await?;
+    // All that is needed of the database before the broker serves comes over the connection that is known to take writes:
+    // another one may lead elsewhere while a primary changes.
+    let state = installation::unseal(&mut conn, &seal).await?;
     drop(conn);
-    broker::build(config, db, seal, &found, false).await
+    broker::build(config, db, seal, &found, state, false).await
 }
 
 /// How long one attempt to connect may take.
 const PER_TRY: Duration = Duration::from_secs(5);
 
-/// Connects to the database, which may still be starting.
+/// Connects to the database, which may still be starting, or be a standby that somebody is about to promote.
 async fn wait_for(db: &Db, patience: Duration) -> Result<PgConnection, Failure> {
     let started = Instant::now();
     let mut told = None;
     loop {
         // A server that takes the connection and says nothing is not there yet either.
         let left = patience.saturating_sub(started.elapsed()).max(Duration::from_secs(1));
-        let error = match tokio::time::timeout(left.min(PER_TRY), db.connect()).await {
+        let failure = match tokio::time::timeout(left.min(PER_TRY), connect(db)).await {
             Ok(Ok(conn)) => return Ok(conn),
-            Ok(Err(error)) => error,
-            Err(_) => sqlx::Error::Io(std::io::ErrorKind::TimedOut.into()),
+            Ok(Err(failure)) => failure,
+            Err(_) => session::unreachable_database(&sqlx::Error::Io(std::io::ErrorKind::TimedOut.into())),
         };
         let waited = started.elapsed();
         if waited >= patience {
-            let Failure { code, message } = session::unreachable_database(&error);
+            let Failure { code, message } = failure;
             return Err(Failure::new(
                 code,
                 format!("{message}; waited {} s (database.start_timeout)", patience.as_secs()),
@@ -90,10 +93,23 @@ async fn wait_for(db: &Db, patience: Duration) -> Result<PgConnection, Failure> 
         if told.is_none_or(|told: Instant| told.elapsed() >= Duration::from_secs(5)) {
             told = Some(Instant::now());
             let left = patience.saturating_sub(waited).as_secs();
-            tracing::warn!(%error, "waiting for the database, {left} s more");
+            tracing::warn!(error = %failure, "waiting for the database, {left} s more");
         }
         tokio::time::sleep(Duration::from_millis(500)).await;
     }
+}
+
+/// A connection to a server that takes writes.
+async fn connect(db: &Db) -> Result<PgConnection, Failure> {
+    let unreachable = |error| session::unreachable_database(&error);
+    let mut conn = db.connect().await.map_err(unreachable)?;
+    if db::takes_writes(&mut conn).await.map_err(unreachable)? {
+        return Ok(conn);
+    }
+    Err(Failure::new(
+        4,
+        "the database takes no writes: it is a standby, or read-only; DATABASE_URL must lead to the primary",
+    ))
 }
 
 /// The installation, made if the database has none; refused if it is another issuer's, or holds dev mode's keys.

@@ -58,6 +58,7 @@ pub async fn get_id(app: &App, visitor: Visitor, input: GetIdInput) -> Result<Id
 }
 
 async fn get_guest_id(app: &App, visitor: Visitor, pool: &str) -> Result<IdentityIdOutput> {
+    let mut drawn = None;
     let made = retry!(app.db, |conn| {
         let pool = visitor.pool(conn, pool).await?;
         app.limits.admit_operation(&pool.account_id, "GetId")?;
@@ -65,7 +66,7 @@ async fn get_guest_id(app: &App, visitor: Visitor, pool: &str) -> Result<Identit
             return Err(Error::GuestsNotAllowed);
         }
         app.limits.admit_guest(visitor.address, &pool.id)?;
-        Ok(pool.identity_id(Identity::create_guest(conn, &pool).await?))
+        Ok(pool.identity_id(Identity::create_guest(conn, &pool, &mut drawn).await?))
     })?;
     metrics::counter!("symbolon_identities_created_total", "kind" => "guest").increment(1);
     Ok(IdentityIdOutput { identity_id: made.to_string() })

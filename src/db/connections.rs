@@ -40,6 +40,8 @@ pub(super) struct Connections {
 struct Parked {
     idle: Vec<Idle>,
     broken_at: Option<Instant>,
+    /// When one was found to lead to a server that takes no writes.
+    misled_at: Option<Instant>,
     closed: bool,
 }
 
@@ -224,11 +226,20 @@ impl Conn {
         self.inner = None;
         lock(&self.parked).broken_at = Some(Instant::now());
     }
+
+    /// Gives a connection up that leads to a server that takes no writes: a standby, which was the primary until now, or was
+    /// taken for it. No test tells it from the primary, so those that were made before now are given up, too.
+    pub fn give_up_all(mut self) {
+        self.inner = None;
+        let mut parked = lock(&self.parked);
+        parked.misled_at = Some(Instant::now());
+        parked.idle.clear();
+    }
 }
 
 fn put(parked: &Mutex<Parked>, conn: PgConnection, origin: Origin) {
     let mut parked = lock(parked);
-    if parked.closed {
+    if parked.closed || parked.misled_at.is_some_and(|misled| misled >= origin.at) {
         return;
     }
     parked.idle.push(Idle { conn, origin, since: Instant::now() });

@@ -98,11 +98,12 @@ impl Db {
         let retryable = match error {
             Error::Database(error) => retryable(error),
             // After a pause there are fewer to race with.
-            Error::Contended => Some(Retryable { sqlstate: "contended".to_owned(), drops_connection: false }),
+            Error::Contended => Some(Retryable { sqlstate: "contended".to_owned(), connection: Fate::Kept }),
             _ => None,
         };
         match &retryable {
-            Some(state) if state.drops_connection => conn.give_up(),
+            Some(Retryable { connection: Fate::GivenUp, .. }) => conn.give_up(),
+            Some(Retryable { connection: Fate::Misled, .. }) => conn.give_up_all(),
             // A refusal of ours, which leaves at most a transaction to roll back.
             _ if !matches!(error, Error::Database(_)) => conn.give_back(),
             _ => drop(conn),
@@ -174,7 +175,16 @@ impl Tries {
 
 struct Retryable {
     sqlstate: String,
-    drops_connection: bool,
+    connection: Fate,
+}
+
+/// What becomes of the connection on which something failed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Fate {
+    Kept,
+    GivenUp,
+    /// It leads to the wrong server.
+    Misled,
 }
 
 /// Serialization failures, deadlocks, lock time-outs, shutdowns, full servers, a standby, and broken connections;
@@ -182,16 +192,18 @@ struct Retryable {
 fn retryable(error: &sqlx::Error) -> Option<Retryable> {
     match error {
         sqlx::Error::Io(_) | sqlx::Error::WorkerCrashed => {
-            Some(Retryable { sqlstate: "io".to_owned(), drops_connection: true })
+            Some(Retryable { sqlstate: "io".to_owned(), connection: Fate::GivenUp })
         }
         sqlx::Error::Database(error) => {
             let code = error.code()?;
-            let (listed, drops_connection) = match code.as_ref() {
-                "40001" | "40P01" | "55P03" => (true, false),
-                "57P01" | "57P02" | "57P03" | "53300" | "25006" => (true, true),
-                code => (code.starts_with("08"), true),
+            let connection = match code.as_ref() {
+                "40001" | "40P01" | "55P03" => Fate::Kept,
+                "57P01" | "57P02" | "57P03" | "53300" => Fate::GivenUp,
+                "25006" => Fate::Misled,
+                code if code.starts_with("08") => Fate::GivenUp,
+                _ => return None,
             };
-            listed.then(|| Retryable { sqlstate: code.into_owned(), drops_connection })
+            Some(Retryable { sqlstate: code.into_owned(), connection })
         }
         _ => None,
     }
@@ -208,6 +220,15 @@ pub fn is_exhausted(error: &Error) -> bool {
     }
 }
 
+/// Whether the server takes writes: a standby does not.
+///
+/// # Errors
+/// If the database fails.
+pub async fn takes_writes(conn: &mut PgConnection) -> Result<bool, sqlx::Error> {
+    let read_only: String = sqlx::query_scalar("show transaction_read_only").fetch_one(conn).await?;
+    Ok(read_only == "off")
+}
+
 /// Whether `error` is a violated unique constraint (SQLSTATE 23505). Constraint names differ on distributed engines.
 #[must_use]
 pub fn is_unique_violation(error: &sqlx::Error) -> bool {
@@ -222,6 +243,7 @@ mod tests {
     fn only_passing_failures_are_tried_again() {
         assert!(retryable(&sqlx::Error::PoolTimedOut).is_none());
         assert!(retryable(&sqlx::Error::RowNotFound).is_none());
-        assert!(retryable(&sqlx::Error::Io(std::io::ErrorKind::UnexpectedEof.into())).unwrap().drops_connection);
+        let broken = retryable(&sqlx::Error::Io(std::io::ErrorKind::UnexpectedEof.into())).unwrap();
+        assert_eq!(broken.connection, Fate::GivenUp);
     }
 }

@@ -5,7 +5,8 @@ use time::OffsetDateTime;
 use uuid::Uuid;
 
 use super::aftercheck;
-use crate::error::Result;
+use crate::db::is_unique_violation;
+use crate::error::{Error, Result};
 use crate::ids::{self, AccountId, IdentityId, Route};
 use crate::pools::Pool;
 
@@ -132,16 +133,26 @@ impl Identity {
         Ok(route.map(Route))
     }
 
-    /// Makes an identity without logins: a guest.
+    /// Makes an identity without logins: a guest. Which one is `drawn` by the first try of a call. A later try makes the same,
+    /// unless the first has made it, and only the answer was lost.
     ///
     /// # Errors
     /// If the database fails.
-    pub async fn create_guest(conn: &mut PgConnection, pool: &Pool) -> Result<Uuid> {
-        let sub = i32::from(u16::from_be_bytes(ids::random()?)) % i32::from(pool.spread);
-        let route = Route::new(pool.no, sub);
-        let uuid = ids::new_identity_uuid(route)?;
-        insert(conn, route, uuid).await?;
-        Ok(uuid)
+    pub async fn create_guest(conn: &mut PgConnection, pool: &Pool, drawn: &mut Option<Located>) -> Result<Uuid> {
+        let is_retried = drawn.is_some();
+        let guest = if let Some(guest) = *drawn {
+            guest
+        } else {
+            let sub = i32::from(u16::from_be_bytes(ids::random()?)) % i32::from(pool.spread);
+            let route = Route::new(pool.no, sub);
+            Located { route, uuid: ids::new_identity_uuid(route)? }
+        };
+        *drawn = Some(guest);
+        match insert(conn, guest.route, guest.uuid).await {
+            Err(Error::Database(error)) if is_retried && is_unique_violation(&error) => {}
+            made => made?,
+        }
+        Ok(guest.uuid)
     }
 
     /// Identities of the pool in the order of their routes and ids, after `after`.

@@ -70,7 +70,7 @@ async fn a_guest_becomes_the_users_identity_and_keeps_its_id() {
     let db = fresh_db().await;
     let mut conn = db.conn().await;
     for pool in both_pools(&mut conn).await {
-        let guest = Identity::create_guest(&mut conn, &pool).await.unwrap();
+        let guest = Identity::create_guest(&mut conn, &pool, &mut None).await.unwrap();
         let before = identity(&mut conn, &pool, guest).await;
         assert_eq!((before.state, before.modified_at), (State::Enabled, before.created_at));
         link(&mut conn, &pool, guest, "a").await;
@@ -88,7 +88,7 @@ async fn a_known_user_does_not_take_a_guest_over() {
     let mut conn = db.conn().await;
     for pool in both_pools(&mut conn).await {
         new_user(&mut conn, &pool, "a").await;
-        let guest = Identity::create_guest(&mut conn, &pool).await.unwrap();
+        let guest = Identity::create_guest(&mut conn, &pool, &mut None).await.unwrap();
         let before = people(&mut conn).await;
         let refused = sign_in(&mut conn, &pool, Some(&id_of(&pool, guest)), &user("a")).await;
         assert_refused!(refused, Error::DeveloperUserAlreadyRegistered);
@@ -102,7 +102,7 @@ async fn an_identity_with_logins_takes_no_user_without_proof() {
     let mut conn = db.conn().await;
     for pool in both_pools(&mut conn).await {
         let taken = new_user(&mut conn, &pool, "a").await;
-        let public = Identity::create_guest(&mut conn, &pool).await.unwrap();
+        let public = Identity::create_guest(&mut conn, &pool, &mut None).await.unwrap();
         public_login(&mut conn, &pool, 2, "someone", public).await;
         let before = people(&mut conn).await;
         for named in [taken, public] {
@@ -154,7 +154,7 @@ async fn an_identity_that_cannot_be_found_leaves_the_user_unknown() {
     let stranger = new_user(&mut conn, &elsewhere, "x").await;
     let guest_elsewhere = Identity::create_guest(&mut conn, &elsewhere).await.unwrap();
     for pool in both_pools(&mut conn).await {
-        let gone = Identity::create_guest(&mut conn, &pool).await.unwrap();
+        let gone = Identity::create_guest(&mut conn, &pool, &mut None).await.unwrap();
         let at = identity(&mut conn, &pool, gone).await.located();
         Identity::delete(&mut conn, &pool, at).await.unwrap();
         let never = ids::new_identity_uuid(Route(pool.routes()[0])).unwrap();
@@ -217,7 +217,7 @@ async fn the_schema_admits_two_states() {
     let db = fresh_db().await;
     let mut conn = db.conn().await;
     let pool = pool(&mut conn).await;
-    let guest = Identity::create_guest(&mut conn, &pool).await.unwrap();
+    let guest = Identity::create_guest(&mut conn, &pool, &mut None).await.unwrap();
     for (state, admitted) in [(0_i16, false), (1, true), (2, true), (3, false)] {
         let update = sqlx::query("update identities set state = $1 where identity_id = $2").bind(state).bind(guest);
         assert_eq!(update.execute(&mut *conn).await.is_ok(), admitted, "{state}");
@@ -235,9 +235,9 @@ async fn a_lookup_finds_every_user_in_a_stable_order() {
             extra_login(&mut conn, &pool, name, one).await;
         }
         public_login(&mut conn, &pool, 2, "someone", one).await;
-        let other = Identity::create_guest(&mut conn, &pool).await.unwrap();
+        let other = Identity::create_guest(&mut conn, &pool, &mut None).await.unwrap();
         link(&mut conn, &pool, other, &long).await;
-        let lonely = Identity::create_guest(&mut conn, &pool).await.unwrap();
+        let lonely = Identity::create_guest(&mut conn, &pool, &mut None).await.unwrap();
 
         let users = |logins: Vec<Login>| logins.iter().filter_map(Login::developer_user).collect::<Vec<_>>();
         let found = users(Login::of_identity(&mut conn, &pool, one).await.unwrap());

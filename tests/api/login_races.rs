@@ -98,7 +98,7 @@ impl Ring {
     }
 
     async fn guest(&self, pool: &Pool) -> Uuid {
-        Identity::create_guest(&mut *self.conns[0].lock().await, pool).await.unwrap()
+        Identity::create_guest(&mut *self.conns[0].lock().await, pool, &mut None).await.unwrap()
     }
 
     /// The state of an identity, and its providers by their numbers: the developer's is 1, and then they are in the order

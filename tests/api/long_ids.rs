@@ -231,7 +231,7 @@ async fn pages_of_identities_hold_each_once_in_order() {
     new_user(&mut conn, &bystander, "a").await;
     for pool in both_pools(&mut conn).await {
         for number in 0..23 {
-            Identity::create_guest(&mut conn, &pool).await.unwrap();
+            Identity::create_guest(&mut conn, &pool, &mut None).await.unwrap();
             new_user(&mut conn, &pool, &number.to_string()).await;
         }
         for number in 0..5 {

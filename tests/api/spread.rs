@@ -21,7 +21,7 @@ async fn users_and_guests_lie_in_many_routes() {
     for number in 0..150 {
         let made = new_user(&mut conn, &pool, &number.to_string()).await;
         users.insert(identity(&mut conn, &pool, made).await.route);
-        let made = Identity::create_guest(&mut conn, &pool).await.unwrap();
+        let made = Identity::create_guest(&mut conn, &pool, &mut None).await.unwrap();
         guests.insert(identity(&mut conn, &pool, made).await.route);
     }
     for routes in [users, guests] {
@@ -48,7 +48,7 @@ async fn a_link_to_an_identity_that_is_no_more_is_taken_back() {
     let db = fresh_db().await;
     let mut conn = db.conn().await;
     let pool = wide_pool(&mut conn).await;
-    let guest = Identity::create_guest(&mut conn, &pool).await.unwrap();
+    let guest = Identity::create_guest(&mut conn, &pool, &mut None).await.unwrap();
     let at = located(&mut conn, &pool, guest).await;
     let key = user("a").key(&pool);
     extra_login(&mut conn, &pool, "a", guest).await;
@@ -70,7 +70,7 @@ async fn a_linked_login_that_was_moved_since_stays_where_it_is() {
     let db = fresh_db().await;
     let mut conn = db.conn().await;
     let pool = wide_pool(&mut conn).await;
-    let guest = Identity::create_guest(&mut conn, &pool).await.unwrap();
+    let guest = Identity::create_guest(&mut conn, &pool, &mut None).await.unwrap();
     let at = located(&mut conn, &pool, guest).await;
     link(&mut conn, &pool, guest, "a").await;
     let b = new_user(&mut conn, &pool, "b").await;

@@ -9,6 +9,7 @@
 mod broker;
 #[allow(dead_code, reason = "shared with tests/faults, and not all of it is used here")]
 mod client;
+#[allow(dead_code, reason = "shared with tests/faults, and not all of it is used here")]
 mod database;
 mod dice;
 mod federation;
@@ -27,7 +28,6 @@ mod seen;
 mod social_providers;
 
 mod collisions;
-mod crash;
 mod dev;
 mod endurance;
 mod limits;

@@ -91,8 +91,8 @@ struct Shared {
     accepted: Mutex<usize>,
     /// What has befallen connections with a lower number than this.
     struck: watch::Sender<(usize, Fault)>,
-    /// Silent connections with a lower number end.
-    buried: watch::Sender<usize>,
+    /// Changes when the connections that are silent by then are to end.
+    buried: watch::Sender<()>,
     plan: Mutex<Option<Plan>>,
     pieces: AtomicUsize,
     shape: Mutex<(Shape, Dice)>,
@@ -122,7 +122,7 @@ impl Proxy {
             sent: Mutex::default(),
             accepted: Mutex::default(),
             struck: watch::Sender::new((0, Fault::Silence)),
-            buried: watch::Sender::new(0),
+            buried: watch::Sender::new(()),
             plan: Mutex::default(),
             pieces: AtomicUsize::new(0),
             shape: Mutex::new((Shape::default(), Dice::of(0))),
@@ -192,7 +192,7 @@ impl Proxy {
 
     /// The connections that are silent end: now the server, too, learns of it.
     pub fn bury(&self) {
-        self.shared.buried.send_replace(*self.shared.accepted.lock().unwrap());
+        self.shared.buried.send_replace(());
     }
 
     /// The next commit is done, but instead of the answer to it the connection ends.
@@ -377,7 +377,7 @@ async fn relay(client: TcpStream, number: usize, shared: &Shared) -> std::io::Re
             to_server.shutdown().await?;
             tokio::io::copy(&mut from_server, &mut to_client).await?;
         }
-        Some(Fault::Silence) => drop(shared.buried.subscribe().wait_for(|below| number < *below).await),
+        Some(Fault::Silence) => drop(shared.buried.subscribe().changed().await),
     }
     Ok(())
 }

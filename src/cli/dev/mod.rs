@@ -159,7 +159,7 @@ async fn prepare(
     }
     folder.write_config(&config)?;
     folder.write_env(&endpoint(listeners.public_address()?), &url, &config)?;
-    Ok((broker::build(config, db, seal, &found, true).await?, postgres))
+    Ok((broker::build(config, db, seal, &found, SealState::Unsealed, true).await?, postgres))
 }
 
 /// The environment's settings, but for those that name another database or installation: a shell that has read an env

@@ -1,0 +1,80 @@
+//! A broker whose connections lead to a standby: what wants to be written finds the primary as soon as there is a way to it,
+//! and the broker goes on by itself when the standby is promoted.
+
+use std::time::Duration;
+
+use futures_util::future::join_all;
+use serde_json::json;
+
+use crate::broker::{Broker, Launch};
+use crate::client::Client;
+use crate::database::add_developer;
+use crate::figures::{Figures, size};
+use crate::proxy::{Proxy, Shape};
+use crate::replication::Cluster;
+
+const PRIMARY: usize = 0;
+const STANDBY: usize = 1;
+
+/// Connections of the broker that lead to the standby: many more than one call has tries.
+const MISLED: usize = 16;
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_broker_led_to_a_standby_finds_the_primary_in_one_call_and_goes_on_when_the_standby_is_promoted() {
+    let rounds = size(2, 20);
+    let mut cluster = Cluster::start(2).await;
+    let client = add_developer(&cluster.url(), "AKIADEVELOPERNUMBER1").await;
+    let proxy = Proxy::start_to(0, &cluster.socket(PRIMARY)).await;
+    let launch = Launch::serve(&proxy.url(&cluster.url()));
+    let broker = launch.start().await;
+    let pool = client.create_pool(&broker.url).await;
+    let alice = client.identity(&broker.url, &pool, "alice").await;
+
+    // Once more and more: the way leads to the standby, and then to the primary again.
+    for round in 0..rounds {
+        proxy.lead_to(&cluster.socket(STANDBY));
+        proxy.cut_off();
+        assert!(read_at_once(&broker, &client, &pool, &proxy).await >= MISLED / 2, "{}", broker.said());
+        proxy.lead_to(&cluster.socket(PRIMARY));
+        let answer = client.token(&broker.url, &pool, &format!("user-{round}")).await;
+        assert_eq!(answer.status, 200, "round {round}: {answer:?} {}", broker.said());
+    }
+
+    // Only the standby is left, and nobody has promoted it yet.
+    proxy.lead_to(&cluster.socket(STANDBY));
+    proxy.cut_off();
+    client.token(&broker.url, &pool, "bob").await.is_internal_error();
+    assert!(broker.ask("/metrics").await.text.contains("sqlstate=\"25006\""));
+    assert_eq!(client.identity(&broker.url, &pool, "alice").await, alice, "who is known may be read");
+    let mut late = launch.spawn();
+    late.until("it waits", async || late.said().contains("the database takes no writes")).await;
+
+    cluster.kill_primary();
+    cluster.fail_over().await;
+    cluster.go_on_alone().await;
+    broker.until("bob is registered", async || client.token(&broker.url, &pool, "bob").await.status == 200).await;
+    late.find_addresses().await;
+    late.until_ready().await;
+    assert_eq!(client.identity(&late.url, &pool, "alice").await, alice);
+    assert_eq!(client.identity(&late.url, &pool, "bob").await, client.identity(&broker.url, &pool, "bob").await);
+
+    let mut figures = Figures::of("3-wrong-node", "Connections that lead to a standby (SQLSTATE 25006)");
+    figures.row("Times that all connections of a broker led to a standby", "", rounds);
+    figures.row("First write afterwards that found the primary, in one call", "all", rounds);
+    figures.row("Brokers that were restarted when their standby was promoted", "0", 0);
+    figures.publish();
+}
+
+/// Has the broker read with many connections at the same time, and says how many it has now.
+async fn read_at_once(broker: &Broker, client: &Client, pool: &str, proxy: &Proxy) -> usize {
+    proxy.shape(Shape { delay: Duration::from_millis(40), ..Shape::default() }, 0);
+    let body = json!({ "IdentityPoolId": pool });
+    let calls = (0..MISLED).map(|_| client.call(&broker.url, "DescribeIdentityPool", &body));
+    for answer in join_all(calls).await {
+        assert_eq!(answer.status, 200, "{answer:?}");
+    }
+    proxy.shape(Shape::default(), 0);
+    let metrics = broker.ask("/metrics").await.text;
+    let idle = metrics.lines().find_map(|line| line.strip_prefix("symbolon_db_pool_connections{state=\"idle\"} "));
+    idle.unwrap().parse().unwrap()
+}
