@@ -152,7 +152,7 @@ async fn an_identity_that_cannot_be_found_leaves_the_user_unknown() {
     let mut conn = db.conn().await;
     let elsewhere = pool(&mut conn).await;
     let stranger = new_user(&mut conn, &elsewhere, "x").await;
-    let guest_elsewhere = Identity::create_guest(&mut conn, &elsewhere).await.unwrap();
+    let guest_elsewhere = Identity::create_guest(&mut conn, &elsewhere, &mut None).await.unwrap();
     for pool in both_pools(&mut conn).await {
         let gone = Identity::create_guest(&mut conn, &pool, &mut None).await.unwrap();
         let at = identity(&mut conn, &pool, gone).await.located();

@@ -81,7 +81,7 @@ impl Ring {
     }
 
     async fn guest(&self, pool: &Pool) -> Uuid {
-        Identity::create_guest(&mut *self.db.conn().await, pool).await.unwrap()
+        Identity::create_guest(&mut *self.db.conn().await, pool, &mut None).await.unwrap()
     }
 
     async fn owner(&self, pool: &Pool, name: &str) -> Option<Uuid> {
@@ -350,7 +350,7 @@ async fn chaos_leaves_everything_in_its_place() {
             let all = Identity::list(conn, pool, false, None, 1000).await.unwrap();
             let any = |salt: usize| all[(round * 7 + salt * 5) % all.len()].uuid;
             let name = |salt: usize| ((round * 3 + salt) % 8).to_string();
-            let guest = Identity::create_guest(conn, pool).await.unwrap();
+            let guest = Identity::create_guest(conn, pool, &mut None).await.unwrap();
             let calls = [
                 Merge(name(0), name(1)),
                 Merge(name(1), name(2)),
