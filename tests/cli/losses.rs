@@ -134,7 +134,7 @@ fn post_restore_wants_to_be_told_of_every_list_and_takes_only_those_that_fit() {
         stage.file("changed.json", 0o644, &document.to_string()).to_str().unwrap().to_owned()
     };
     let deleted = later(&access, &|document| {
-        document["AccessKeys"].as_array_mut().unwrap().retain(|key| key["AccessKeyId"] != keys[0])
+        document["AccessKeys"].as_array_mut().unwrap().retain(|key| key["AccessKeyId"] != keys[0]);
     });
     let text = stage.ok(&["post-restore", "--unchanged", "--later", &deleted]);
     assert!(

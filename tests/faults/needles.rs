@@ -97,11 +97,16 @@ pub struct Search {
 
 impl Search {
     fn each<'a>(&'a self, bytes: &[u8], mut found: impl FnMut(usize, &'a Form)) {
-        for at in 0..bytes.len().saturating_sub(SHORTEST - 1) {
-            if self.starts[number(&bytes[at..])]
-                && let Some(forms) = self.by_head.get(&bytes[at..at + SHORTEST])
-            {
-                forms.iter().filter(|form| bytes[at..].starts_with(&form.bytes)).for_each(|form| found(at, form));
+        // Of megabytes, in an unoptimised build: no index is computed but where something could begin.
+        let mut last_three = 0;
+        for (end, byte) in bytes.iter().enumerate() {
+            last_three = (last_three << 8 | usize::from(*byte)) & 0xff_ffff;
+            if self.starts[last_three] && end >= 2 {
+                let rest = &bytes[end - 2..];
+                let forms = rest.get(..SHORTEST).and_then(|head| self.by_head.get(head));
+                for form in forms.into_iter().flatten().filter(|form| rest.starts_with(&form.bytes)) {
+                    found(end - 2, form);
+                }
             }
         }
     }
