@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::path::Path;
 
 use base64::Engine as _;
-use base64::engine::general_purpose::{STANDARD, URL_SAFE};
+use base64::engine::general_purpose::{STANDARD, URL_SAFE, URL_SAFE_NO_PAD};
 
 /// Shorter ones would be found by chance.
 const SHORTEST: usize = 12;
@@ -48,10 +48,12 @@ impl Needles {
         }
     }
 
-    /// A signed token: as it is, and its signature alone.
+    /// A signed token: as it is, and its signature alone, as text and as bytes.
     pub fn add_token(&mut self, what: &'static str, token: &str) {
+        let (_, signature) = token.rsplit_once('.').unwrap();
         self.add(what, token);
-        self.add(what, token.rsplit_once('.').unwrap().1);
+        self.add(what, signature);
+        self.add(what, URL_SAFE_NO_PAD.decode(signature).unwrap());
     }
 
     /// How many there are of each kind.
