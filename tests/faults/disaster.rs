@@ -30,6 +30,8 @@ fn serve(url: &str, master_key: &str) -> Launch {
         .env("SYMBOLON__KEYS__SIGN_FENCE", "3")
         .env("SYMBOLON__KEYS__REPLICA_SKEW", "1")
         .env("SYMBOLON__KEYS__ALLOW_UNSAFE", "true")
+        .env("SYMBOLON__LIMITS__GUESTS_PER_SECOND_PER_ADDRESS", "0")
+        .env("SYMBOLON__LIMITS__GUESTS_PER_SECOND_PER_POOL", "0")
 }
 
 /// A broker that has not the master key of its database.
