@@ -444,7 +444,7 @@ proptest! {
 fn the_log_is_not_told_values() {
     let long = "s3cret".repeat(20);
     let input = serde_json::json!({ "IdentityId": long, "Logins": { "a": "s3cret", "b": "" } });
-    let broken = violations(crate::cognito::shapes::input_of("GetOpenIdToken").unwrap(), &input);
+    let broken = violations(input_of("GetOpenIdToken").unwrap(), &input);
     assert!(message(&broken).contains(&long));
     let logged = without_values(&broken);
     assert!(!logged.contains("s3cret") && logged.contains("Value *** at 'identityId' failed to"), "{logged}");
