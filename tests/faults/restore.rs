@@ -231,7 +231,7 @@ async fn what_was_revoked_after_the_dump_stays_so_under_brokers_that_ran_all_the
     figures.row("of how many, before, between and after", "", all.tokens);
     figures.row("JWKS that showed it", "0", format!("{} of {}", all.shows_revoked, all.jwks));
     figures.row(
-        "access keys disabled, deleted or restricted after the dump that opened again",
+        "access keys disabled, deleted or given their first policy after the dump that opened again",
         "0",
         format!("0 of {looked_at}"),
     );
