@@ -173,7 +173,7 @@ const KINDS: [&str; 3] =
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_refused_signature_costs_the_same_whatever_is_wrong_with_it() {
-    let (rounds, calls) = (size(31, 151), size(10, 30));
+    let (rounds, calls) = (size(15, 151), size(10, 30));
     let (database, own) = Database::with_developer().await;
     let foreign = add_developer_of(OTHER, &database.url, "AKIADEVELOPERNUMBER2").await;
     let broker = crate::broker::Launch::serve(&database.url)
