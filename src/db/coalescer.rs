@@ -6,7 +6,8 @@
 //! silent, asks by itself: so a failure of one question is no failure of its neighbours'.
 //!
 //! A statement that takes long is not given up for that: asked one by one, a slow database would only be slower. Those who
-//! come meanwhile go in a next one beside it, so that a connection that fell silent holds up nobody else.
+//! come meanwhile go in a next one beside it, so that a connection that fell silent holds up nobody else; and as soon as they
+//! fill one, since a queue that grows faster than it is answered would be waited in for nothing.
 
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
@@ -20,6 +21,9 @@ use super::MAX_TRY;
 
 /// Nobody waits longer behind a statement before the next one is sent beside it.
 const PATIENCE: Duration = Duration::from_secs(1);
+
+/// How often it is looked whether those who wait behind a statement fill the next one.
+const LOOK: Duration = Duration::from_millis(50);
 
 /// Where questions `Q` wait for answers `A`.
 #[derive(Debug)]
@@ -69,7 +73,7 @@ impl<Q, A> Coalescer<Q, A> {
         let mut sent = FuturesUnordered::new();
         let mut latest = Instant::now();
         loop {
-            let may_send = sent.is_empty() || latest.elapsed() >= PATIENCE;
+            let may_send = sent.is_empty() || latest.elapsed() >= PATIENCE || running.waiting.len() >= most;
             tokio::select! {
                 biased;
                 Some(answered) = sent.next() => {
@@ -84,7 +88,7 @@ impl<Q, A> Coalescer<Q, A> {
                         return;
                     }
                 }
-                () = sleep_until(latest + PATIENCE), if !may_send => continue,
+                () = sleep_until((Instant::now() + LOOK).min(latest + PATIENCE)), if !may_send => continue,
             }
             // Whatever has arrived at this thread by now is read first: it may hold questions, too.
             tokio::task::yield_now().await;

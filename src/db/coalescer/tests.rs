@@ -89,6 +89,21 @@ async fn one_alone_is_asked_at_once_and_the_others_in_the_next_statement_in_thei
 }
 
 #[tokio::test(start_paused = true)]
+async fn those_who_fill_a_statement_do_not_wait_behind_a_slow_one() {
+    let stage = Stage::new(vec![Fate::Answered(2_500), Fate::Answered(700), Fate::Answered(700)]).await;
+    let started = Instant::now();
+    let first = stage.ask(0);
+    sleep(MS).await;
+    let others: Vec<_> = (1..=9).map(|question| stage.ask(question)).collect();
+    for (question, asked) in (1..).zip(others).take(8) {
+        assert_eq!(asked.await.unwrap(), Some(question + 100));
+    }
+    assert!(started.elapsed() < PATIENCE, "{:?}", started.elapsed());
+    assert_eq!(stage.statements(), [vec![0], vec![1, 2, 3, 4], vec![5, 6, 7, 8]]);
+    assert_eq!(first.await.unwrap(), Some(100));
+}
+
+#[tokio::test(start_paused = true)]
 async fn whoever_is_gone_is_not_asked_for() {
     let stage = Stage::new(vec![Fate::Answered(5)]).await;
     let first = stage.ask(0);
