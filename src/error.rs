@@ -193,7 +193,10 @@ pub enum Error {
     /// The database failed, or could not be reached in time.
     #[error("database: {}", database_text(.0))]
     Database(#[from] sqlx::Error),
-    /// The same, of a statement that several asked with.
+    /// What was reached is not the primary.
+    #[error("the database takes no writes: it is a standby, or read-only; DATABASE_URL must lead to the primary")]
+    Standby,
+    /// The database failed for a statement that several asked with.
     #[error("{0}")]
     Together(#[from] Arc<Self>),
     /// A defect or a broken machine. Logged whole, shown bare.

@@ -140,7 +140,7 @@ impl From<Problems> for Failure {
 impl From<Error> for Failure {
     fn from(error: Error) -> Self {
         let code = match error {
-            Error::Database(_) => 4,
+            Error::Database(_) | Error::Standby => 4,
             Error::Sealed(_) => 3,
             _ => 1,
         };

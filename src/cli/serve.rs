@@ -101,15 +101,9 @@ async fn wait_for(db: &Db, patience: Duration) -> Result<PgConnection, Failure> 
 
 /// A connection to a server that takes writes.
 async fn connect(db: &Db) -> Result<PgConnection, Failure> {
-    let unreachable = |error| session::unreachable_database(&error);
-    let mut conn = db.connect().await.map_err(unreachable)?;
-    if db::takes_writes(&mut conn).await.map_err(unreachable)? {
-        return Ok(conn);
-    }
-    Err(Failure::new(
-        4,
-        "the database takes no writes: it is a standby, or read-only; DATABASE_URL must lead to the primary",
-    ))
+    let mut conn = db.connect().await.map_err(|error| session::unreachable_database(&error))?;
+    db::insist_on_primary(&mut conn).await?;
+    Ok(conn)
 }
 
 /// The installation, made if the database has none; refused if it is another issuer's, or holds dev mode's keys.

@@ -205,6 +205,7 @@ impl From<Error> for Fault {
             | Error::CannotSign(_)
             | Error::IssuerChanged(_)
             | Error::Database(_)
+            | Error::Standby
             | Error::Together(_)
             | Error::Internal(_)) => Self::internal(error),
         }

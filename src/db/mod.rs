@@ -99,6 +99,7 @@ impl Db {
             Error::Database(error) => retryable(error),
             // After a pause there are fewer to race with.
             Error::Contended => Some(Retryable { sqlstate: "contended".to_owned(), connection: Fate::Kept }),
+            Error::Standby => Some(Retryable { sqlstate: "25006".to_owned(), connection: Fate::Misled }),
             _ => None,
         };
         match &retryable {
@@ -220,13 +221,13 @@ pub fn is_exhausted(error: &Error) -> bool {
     }
 }
 
-/// Whether the server takes writes: a standby does not.
+/// Refuses a server that takes no writes: what a standby says may be out of date for however long.
 ///
 /// # Errors
-/// If the database fails.
-pub async fn takes_writes(conn: &mut PgConnection) -> Result<bool, sqlx::Error> {
+/// [`Error::Standby`]; or if the database fails.
+pub async fn insist_on_primary(conn: &mut PgConnection) -> Result<()> {
     let read_only: String = sqlx::query_scalar("show transaction_read_only").fetch_one(conn).await?;
-    Ok(read_only == "off")
+    if read_only == "off" { Ok(()) } else { Err(Error::Standby) }
 }
 
 /// Whether `error` is a violated unique constraint (SQLSTATE 23505). Constraint names differ on distributed engines.

@@ -19,9 +19,10 @@ use super::signing_key::{Reading, SigningKey, State, Which, active, published};
 use super::{Policy, after, signed};
 use crate::clock::Clock;
 use crate::config::Algorithm;
-use crate::db::Db;
+use crate::db::{Db, insist_on_primary};
 use crate::error::{Error, Result};
 use crate::ids;
+use crate::installation::LEAP;
 use crate::retry;
 use crate::seal::Seal;
 
@@ -111,6 +112,8 @@ struct Held {
     snapshot: Option<Arc<Snapshot>>,
     /// Why what the last poll read was not taken over: the clocks disagree, or the epoch ran backwards.
     refused: Option<&'static str>,
+    /// The lowest epoch to which it ran backwards. However far it comes from there by steps, it is of another history.
+    ran_back_to: Option<i64>,
 }
 
 struct Snapshot {
@@ -279,12 +282,14 @@ impl KeyRing {
         self.held.read().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
-    /// Reads the keys from the database and, if the clocks agree and the epoch has not run backwards, takes them over.
+    /// Reads the keys from the primary and, if the clocks agree and the epoch has not run backwards, takes them over.
     ///
     /// # Errors
     /// If the database fails; [`Error::CannotSign`] if what was read is not taken over.
     pub async fn poll(&self, db: &Db, seal: &Seal) -> Result<()> {
         let (view, clocks_agree) = retry!(db, |conn| {
+            // A standby may lag: a key that was revoked meanwhile would be taken for good again.
+            insist_on_primary(conn).await?;
             let (wall, began) = (self.clock.wall(), self.clock.elapsed());
             let reading = Reading::take(conn, &self.policy.issuer, Which::Live).await?;
             let agree = clocks_agree(&self.policy, wall, self.clock.wall(), reading.now);
@@ -294,20 +299,19 @@ impl KeyRing {
     }
 
     fn take_over(&self, view: View, clocks_agree: bool, seal: &Seal) -> Result<()> {
-        let known = self.held().snapshot;
+        let Held { snapshot: known, ran_back_to, .. } = self.held();
         // The epoch only grows: a lower one was read from a database that was restored to an earlier time. What was revoked
-        // since would be taken for good again.
-        let is_before =
-            |known: &Snapshot| known.view.began <= view.began && known.view.reading.epoch > view.reading.epoch;
-        let refused = match known.as_deref() {
-            _ if !clocks_agree => Some(CLOCK_OFF),
-            Some(known) if is_before(known) => Some(RAN_BACK),
-            _ => None,
-        };
+        // since would be taken for good again, until `post-restore` has seen to it and let the epoch leap.
+        let epoch = view.reading.epoch;
+        let is_before = |known: &Arc<Snapshot>| known.view.began <= view.began && known.view.reading.epoch > epoch;
+        let runs_back_to = known.as_ref().filter(|known| is_before(known)).map(|_| epoch);
+        let ran_back_to = ran_back_to.into_iter().chain(runs_back_to).min().filter(|lowest| epoch < lowest + LEAP);
+        let refused = if clocks_agree { ran_back_to.map(|_| RAN_BACK) } else { Some(CLOCK_OFF) };
         // Halves that may sign no more are let go; those that may are opened once.
         let halves = if refused.is_none() { self.open(&view.reading, known.as_deref(), seal) } else { BTreeMap::new() };
         let mut held = self.held.write().unwrap_or_else(PoisonError::into_inner);
         held.refused = refused;
+        held.ran_back_to = ran_back_to;
         if let Some(reason) = refused {
             return Err(Error::CannotSign(reason));
         }

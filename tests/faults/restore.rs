@@ -13,7 +13,7 @@ use tempfile::TempDir;
 
 use crate::broker::{Broker, Launch, MASTER_KEY};
 use crate::client::{self, Client};
-use crate::database::{ACCOUNT, Database};
+use crate::database::{ACCOUNT, Database, run};
 use crate::figures::{Figures, size};
 use crate::operator::Operator;
 use crate::verifier::{jwks, kid_of, shown, verified};
@@ -179,6 +179,13 @@ async fn what_was_revoked_after_the_dump_stays_so_under_brokers_that_ran_all_the
         for broker in &brokers {
             broker.until("it notices", async || broker.readiness().await.1.contains("symbolon post-restore")).await;
             assert_eq!(broker.readiness().await.0, 503);
+            at.client.token(&broker.url, &at.pool, "alice").await.is_internal_error();
+        }
+        // However much is changed in the restored state, it does not become the one that was lost.
+        run(&at.database.url, "update installation set epoch = epoch + 1000").await;
+        tokio::time::sleep(Duration::from_millis(1_500)).await;
+        for broker in &brokers {
+            assert!(broker.readiness().await.1.contains("symbolon post-restore"), "{:?}", broker.readiness().await);
             at.client.token(&broker.url, &at.pool, "alice").await.is_internal_error();
         }
         // One that was not there before cannot know: this is why brokers are to be stopped meanwhile.

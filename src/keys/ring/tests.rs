@@ -116,8 +116,13 @@ async fn a_database_that_went_back_to_an_earlier_state_stops_signing_until_it_is
     // What was there before is shown on, for as long as it may be.
     assert_eq!(bench.ring.jwks().unwrap().body, jwks.body);
     assert_eq!(bench.ring.epoch(), 7);
-    bench.poll_at(8, START).unwrap();
-    assert_eq!((bench.why_not(), bench.ring.epoch()), (None, 8));
+    // Changes of that state do not make it a later one.
+    for epoch in [5, 7, 8, 1_000, LEAP + 4] {
+        bench.poll_at(epoch, START).unwrap_err();
+        assert_eq!((bench.why_not(), bench.ring.epoch()), (Some(RAN_BACK), 7));
+    }
+    bench.poll_at(LEAP + 5, START).unwrap();
+    assert_eq!((bench.why_not(), bench.ring.epoch()), (None, LEAP + 5));
     signer.sign(b"message").unwrap();
 }
 
