@@ -148,7 +148,12 @@ async fn give_up(db: &Db, seal: &Seal, lost: &Lost, policy: Option<&Policy>) -> 
             }
             None => None,
         };
+        let mut committing = None;
         let done = retry!(db, |conn| {
+            // An earlier try was committed after all, and only the answer was lost.
+            if committing.is_some() && installation::seal_state(conn, seal).await? == SealState::Unsealed {
+                return Ok(committing.take());
+            }
             let mut tx = conn.begin().await?;
             if !installation::replace_lost_seal_keys(&mut tx, seal, &lost.key_ids).await? {
                 return Err(Error::Refused(
@@ -169,8 +174,9 @@ async fn give_up(db: &Db, seal: &Seal, lost: &Lost, policy: Option<&Policy>) -> 
                 key.give_up_secret(&mut tx, seal).await?;
             }
             installation::bump_epoch(&mut tx).await?;
+            committing = Some((steps, keys));
             tx.commit().await?;
-            Ok(Some((steps, keys)))
+            Ok(committing.take())
         })?;
         if let Some((steps, keys)) = done {
             let made = recovery.map(|(recovery, _)| recovery.made()).unwrap_or_default();

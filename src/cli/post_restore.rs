@@ -11,7 +11,7 @@ use super::session::Session;
 use super::{Failure, Output, key, note, print};
 use crate::db::{Db, Tries};
 use crate::error::{Error, Result};
-use crate::installation;
+use crate::installation::{self, Installation, LEAP};
 use crate::keys::recovery::{self, LaterKey, Recovery};
 use crate::keys::rotation::{Outcome, Step};
 use crate::keys::{Policy, SigningKey};
@@ -266,7 +266,14 @@ async fn restore(db: &Db, seal: &Seal, policy: &Policy, later: &Later, args: &Ar
     let mut tries = Tries::default();
     loop {
         let recovery = Recovery::prepare(db, seal, policy, decide).await?;
+        let epoch = recovery.reading.epoch;
+        let mut committing = None;
         let done = retry!(db, |conn| {
+            // An earlier try was committed after all, and only the answer was lost.
+            let has_leapt = |found: Installation| found.epoch >= epoch + LEAP;
+            if committing.is_some() && Installation::find(conn).await?.is_some_and(has_leapt) {
+                return Ok(committing.take());
+            }
             let mut tx = conn.begin().await?;
             installation::leap_epoch(&mut tx).await?;
             let steps = match recovery.write(&mut tx, decide).await? {
@@ -275,9 +282,9 @@ async fn restore(db: &Db, seal: &Seal, policy: &Policy, later: &Later, args: &Ar
                 Outcome::Lost => return Ok(None),
             };
             recovery::leap_versions(&mut tx).await?;
-            let restored = disable(&mut tx, later, args, &recovery, &steps).await?;
+            committing = Some(disable(&mut tx, later, args, &recovery, &steps).await?);
             tx.commit().await?;
-            Ok(Some(restored))
+            Ok(committing.take())
         })?;
         if let Some(restored) = done {
             return Ok(restored);

@@ -47,8 +47,8 @@ pub enum Fault {
 /// When a fault strikes, once.
 #[derive(Clone, Copy, Debug)]
 enum Moment {
-    /// The server has answered the next commit, and nobody hears of it.
-    Committed,
+    /// The server has answered a commit, and nobody hears of it: the next one, or one behind so many others.
+    Committed { left: usize },
     /// So many pieces from now, in either direction; of that piece this percentage gets through.
     Piece { left: usize, part: usize },
 }
@@ -200,9 +200,15 @@ impl Proxy {
         self.strike_at_commit(Fault::ClosedToBroker);
     }
 
+    /// The same of the commit that comes after so many others.
+    pub fn lose_an_answer_after(&self, left: usize) {
+        let plan = Plan { moment: Moment::Committed { left }, fault: Fault::ClosedToBroker, all: false };
+        *self.shared.plan.lock().unwrap() = Some(plan);
+    }
+
     /// The next commit is done, but instead of the answer to it comes this.
     pub fn strike_at_commit(&self, fault: Fault) {
-        *self.shared.plan.lock().unwrap() = Some(Plan { moment: Moment::Committed, fault, all: false });
+        *self.shared.plan.lock().unwrap() = Some(Plan { moment: Moment::Committed { left: 0 }, fault, all: false });
     }
 
     /// The fault comes so many pieces from now, of which a part gets through, in percent.
@@ -272,7 +278,18 @@ impl Shared {
         let mut planned = self.plan.lock().unwrap();
         let plan = planned.as_mut()?;
         let through = match &mut plan.moment {
-            Moment::Committed => answers_commit.then_some(0)?,
+            Moment::Committed { left } => {
+                if !answers_commit {
+                    return None;
+                }
+                match left.checked_sub(1) {
+                    Some(fewer) => {
+                        *left = fewer;
+                        return None;
+                    }
+                    None => 0,
+                }
+            }
             Moment::Piece { left: left @ 1.., .. } => {
                 *left -= 1;
                 return None;
