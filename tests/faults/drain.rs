@@ -134,7 +134,7 @@ async fn brokers_behind_a_balancer_are_replaced_under_load_and_no_request_fails(
     let lasted = began.elapsed().as_secs_f64();
     assert!(failed.is_empty(), "{} of {sent} failed: {failed:#?}", failed.len());
     let due = began.elapsed().as_secs() * u64::from(RATE);
-    assert!(sent as u64 * 2 > due, "the machine is too slow: {sent} requests instead of {due}");
+    assert!(sent as u64 * 100 > due * size(50, 95), "the machine is too slow: {sent} requests instead of {due}");
 
     let seconds = |time: Duration| format!("{:.2} s", time.as_secs_f64());
     let mut figures = Figures::of("6-drain", "The end of a broker under load");

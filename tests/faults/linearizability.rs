@@ -236,6 +236,16 @@ struct Faults {
     kills: AtomicUsize,
 }
 
+impl Faults {
+    /// An answer that was to be lost, and was not, is not to be lost any more.
+    fn spare(&self, proxy: &Proxy) {
+        if proxy.is_losing() {
+            proxy.spare();
+            self.lost_answers.fetch_sub(1, Ordering::Relaxed);
+        }
+    }
+}
+
 /// Breaks things until it is told to stop. Connections are reset and answers to commits lost now and then, and every few
 /// seconds a broker is killed and another started in its place.
 async fn break_things(
@@ -253,7 +263,7 @@ async fn break_things(
             let (proxy, broker) = &mut brokers[replica];
             broker.take().unwrap().kill();
             // A start is not interrupted: a broker that cannot make one ends, and is started again by whoever watches over it.
-            proxy.spare();
+            faults.spare(proxy);
             let started = stage.at.serve(&proxy.url(&stage.at.database.url)).start().await;
             stage.urls[replica].write().unwrap().clone_from(&started.url);
             *broker = Some(started);
@@ -269,6 +279,9 @@ async fn break_things(
                 faults.lost_answers.fetch_add(1, Ordering::Relaxed);
             }
         }
+    }
+    for (proxy, _) in &brokers {
+        faults.spare(proxy);
     }
     faults
 }

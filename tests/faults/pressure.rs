@@ -231,6 +231,7 @@ async fn a_statement_that_takes_too_long_is_ended_not_tried_again_and_leaves_not
     let served = verifier.stop().await;
     let inserts = proxy.take().iter().filter(|sent| is_insert(sent)).count();
     assert_eq!((outcomes.served, outcomes.shed), (0, rounds));
+    assert!(outcomes.slowest_refusal < Duration::from_secs(3), "{:?}", outcomes.slowest_refusal);
     assert_eq!(inserts, rounds, "a statement that was cancelled was tried again");
     assert_eq!(count(&database.url, "select count(*) from logins").await, 1);
     assert_nothing_is_half_written(&database.url).await;
@@ -248,7 +249,7 @@ async fn a_statement_that_takes_too_long_is_ended_not_tried_again_and_leaves_not
         outcomes.shed,
     );
     let slowest = format!("{:.1} s", outcomes.slowest_refusal.as_secs_f64());
-    figures.row("slowest refusal", "soon after the statement's time", slowest);
+    figures.row("slowest refusal", "< 3 s", slowest);
     figures.row("statements sent for each of them", "1: not tried again", inserts / rounds);
     figures.row("rows left of them", "0", 0);
     figures.row("key sets and discovery documents meanwhile", "all served", served);
@@ -305,7 +306,7 @@ async fn a_slow_database_is_asked_no_more_than_a_quick_one_and_everybody_is_serv
     let mut figures = Figures::of("5-pressure-slow", "Pressure: a database that takes 1.3 s to answer");
     figures.row("known users asked for, 40 at once, over a pool of 4 connections", "all served", served);
     figures.row("statements for them", "at most one for each 4", statements);
-    figures.row("slowest", "under 5 s", format!("{:.1} s", slowest.as_secs_f64()));
+    figures.row("slowest", "", format!("{:.1} s", slowest.as_secs_f64()));
     figures.row("key sets and discovery documents meanwhile", "all served", documents);
     figures.publish();
 }
