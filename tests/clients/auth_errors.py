@@ -1,4 +1,4 @@
-"""Signatures that do not hold, over plain HTTP: CONTRACT 1.5 and SECURITY 4. botocore signs."""
+"""Signatures that do not hold, over plain HTTP. botocore signs."""
 
 import datetime
 import os

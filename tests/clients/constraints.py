@@ -1,6 +1,6 @@
 """Every violation of every constraint of the service model that botocore ships, with the words that must tell it.
 
-What must be answered is worked out here from the model and CONTRACT 1.6 alone. Ours, where the contract is open: of one
+What must be answered is worked out here from the model and the rules of docs/compatibility.md alone. Ours, where the contract is open: of one
 value the most is told before the least, then the pattern, then the set; sensitive values are `***`; 1024 characters of
 a value are shown.
 """

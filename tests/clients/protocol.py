@@ -1,4 +1,4 @@
-"""The wire protocol over plain HTTP: heads, targets, bodies, CORS. CONTRACT 1.1 to 1.5 and SECURITY 7."""
+"""The wire protocol over plain HTTP: heads, targets, bodies, CORS."""
 
 import email.utils
 import http.client

@@ -117,7 +117,7 @@ class Foreign(Case):
 
 
 class PageTokens(Case):
-    """S12, SECURITY 5: a page token is good for its own question only."""
+    """S12: a page token is good for its own question only."""
 
     @classmethod
     def setUpClass(cls):

@@ -175,7 +175,7 @@ pub async fn tenants(broker: &Broker, client: &Client) {
     assert_eq!(listed.identity_pools(), []);
 }
 
-/// CONTRACT 1.5, as far as this SDK can provoke it.
+/// The exceptions of a signature that does not hold, as far as this SDK can provoke them.
 pub async fn refused_signatures(broker: &Broker) {
     let key = &broker.env["AWS_ACCESS_KEY_ID"];
     for (key, secret, code) in
