@@ -113,8 +113,10 @@ struct Listed {
     account_id: String,
     status: &'static str,
     created_at: i64,
+    secret_set_at: i64,
     last_used_at: Option<i64>,
     has_policy: bool,
+    policy: Option<serde_json::Value>,
 }
 
 #[derive(Serialize)]
@@ -227,8 +229,10 @@ fn list(output: Output, keys: &[AccessKey]) -> Result<(), Failure> {
         account_id: key.account_id.to_string(),
         status: key.status.as_str(),
         created_at: key.created_at.unix_timestamp(),
+        secret_set_at: key.secret_set_at.unix_timestamp(),
         last_used_at: key.last_used_at.map(time::OffsetDateTime::unix_timestamp),
         has_policy: key.policy.is_some(),
+        policy: key.policy.clone(),
     });
     print(output, &Listing { access_keys: listed.collect() }, |_| {
         let row = |key: &AccessKey| {

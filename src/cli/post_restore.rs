@@ -3,6 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
+use serde_json::Value;
 use sqlx::Connection as _;
 use sqlx::postgres::PgConnection;
 use time::OffsetDateTime;
@@ -85,7 +86,8 @@ struct ListedKey {
 struct ListedAccessKey {
     access_key_id: String,
     status: String,
-    has_policy: bool,
+    secret_set_at: i64,
+    policy: Option<Value>,
 }
 
 #[derive(Deserialize)]
@@ -202,8 +204,12 @@ impl Later {
             Some(listed) => match listed.iter().find(|listed| listed.access_key_id == key.id.as_str()) {
                 None => Some("it was deleted"),
                 Some(listed) if listed.status == Status::Disabled.as_str() => Some("it was disabled"),
-                Some(listed) if listed.has_policy && key.policy.is_none() => {
-                    Some("it had been given a policy, which is lost")
+                Some(listed) if listed.secret_set_at != key.secret_set_at.unix_timestamp() => {
+                    Some("its secret had been exchanged for another, which is lost")
+                }
+                // Where a policy had been taken away, the key may do no more now than it could then.
+                Some(listed) if listed.policy.is_some() && listed.policy != key.policy => {
+                    Some("it had been given another policy, which is lost")
                 }
                 Some(_) => None,
             },

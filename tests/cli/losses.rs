@@ -102,6 +102,7 @@ fn of_several_master_keys_only_what_the_lost_one_sealed_is_given_up() {
 #[test]
 fn post_restore_wants_to_be_told_of_every_list_and_takes_only_those_that_fit() {
     let (stage, keys) = installation();
+    let third = stage.json(&["access-key", "create", "--account", ACCOUNT])["AccessKeyId"].clone();
     let list = |what: &str| {
         let printed = stage.ok(&[what, "list", "--output", "json"]);
         stage.file(&format!("{what}.json"), 0o644, &printed).to_str().unwrap().to_owned()
@@ -142,6 +143,22 @@ fn post_restore_wants_to_be_told_of_every_list_and_takes_only_those_that_fit() {
         "{text}"
     );
     assert!(text.contains("symbolon apply"), "{text}");
+    let exchanged = later(&access, &|document| {
+        for key in document["AccessKeys"].as_array_mut().unwrap() {
+            if key["AccessKeyId"] == keys[1] {
+                assert_eq!(key["Policy"]["Statement"]["Effect"], "Allow", "{key}");
+                key["Policy"] = json!({ "Statement": [] });
+            } else if key["AccessKeyId"] == third {
+                assert_eq!(key["SecretSetAt"], key["CreatedAt"], "{key}");
+                key["SecretSetAt"] = json!(key["CreatedAt"].as_i64().unwrap() + 1);
+            }
+        }
+    });
+    let text = stage.ok(&["post-restore", "--unchanged", "--later", &exchanged]);
+    let third = third.as_str().unwrap();
+    for (key, reason) in [(&*keys[1], "it had been given another policy"), (third, "its secret had been exchanged")] {
+        assert!(text.contains(&format!("access key {key} of account {ACCOUNT} is disabled: {reason}")), "{text}");
+    }
     let more = later(&tenants, &|document| {
         let tenants = document["Tenants"].as_array_mut().unwrap();
         tenants[0]["Status"] = json!("DISABLED");

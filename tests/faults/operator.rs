@@ -1,5 +1,7 @@
 //! The operator of an installation: commands of `symbolon` on its database, with a master key of their own.
 
+use std::io::Write as _;
+
 use serde_json::Value;
 
 use crate::broker::{Ended, ISSUER, Launch};
@@ -53,5 +55,18 @@ impl Operator {
         let made = self.json(&["access-key", "create", "--account", account]).await;
         let of = |name: &str| made[name].as_str().unwrap().to_owned();
         (of("AccessKeyId"), of("SecretAccessKey"))
+    }
+
+    /// Gives an access key of this tenant another secret, by a seed.
+    pub async fn exchange_secret(&self, account: &str, id: &str) {
+        let tenants = self.json(&["tenant", "list"]).await;
+        let tenant =
+            tenants["Tenants"].as_array().unwrap().iter().find(|tenant| tenant["AccountId"] == account).unwrap();
+        let mut seed = tempfile::NamedTempFile::with_suffix(".toml").unwrap();
+        let tenant = format!("[[tenant]]\naccount_id = '{account}'\nname = {}\n", tenant["Name"]);
+        write!(seed, "{tenant}[[tenant.access_key]]\nid = '{id}'\nsecret_env = 'ANOTHER_SECRET'\n").unwrap();
+        let command = self.command(&["apply", seed.path().to_str().unwrap()]).env("ANOTHER_SECRET", "another-secret");
+        let ended = command.run().await;
+        assert_eq!(ended.code, Some(0), "{ended:?}");
     }
 }

@@ -68,12 +68,22 @@ impl Stage {
             ("disabled", ACCOUNT),
             ("deleted", ACCOUNT),
             ("restricted", ACCOUNT),
+            ("restricted otherwise", ACCOUNT),
+            ("of another secret", ACCOUNT),
             ("of a disabled tenant", OTHER_ACCOUNT),
         ] {
             keys.insert(name, operator.access_key(account).await);
         }
         let token = client.token(&one.url, &pool, "alice").await.member("Token");
         let folder = tempfile::tempdir().unwrap();
+        let [tokens, guests] = ["GetOpenIdTokenForDeveloperIdentity", "GetId"].map(|name| {
+            let action = format!("cognito-identity:{name}");
+            let policy = json!({ "Statement": { "Effect": "Allow", "Action": action, "Resource": "*" } });
+            let file = folder.path().join(format!("{name}.json"));
+            std::fs::write(&file, policy.to_string()).unwrap();
+            file.to_str().unwrap().to_owned()
+        });
+        operator.ok(&["access-key", "set-policy", &keys["restricted otherwise"].0, "--policy", &tokens]).await;
         let dump = folder.path().join("dump");
         program(
             &database.server,
@@ -82,13 +92,13 @@ impl Stage {
         );
 
         let revoked = kid_of(&token);
-        let policy = folder.path().join("policy.json");
-        let text = json!({ "Statement": { "Effect": "Allow", "Action": "cognito-identity:GetId", "Resource": "*" } });
-        std::fs::write(&policy, text.to_string()).unwrap();
         operator.ok(&["key", "revoke", &revoked, "--force"]).await;
         operator.ok(&["access-key", "disable", &keys["disabled"].0]).await;
         operator.ok(&["access-key", "delete", &keys["deleted"].0]).await;
-        operator.ok(&["access-key", "set-policy", &keys["restricted"].0, "--policy", policy.to_str().unwrap()]).await;
+        for name in ["restricted", "restricted otherwise"] {
+            operator.ok(&["access-key", "set-policy", &keys[name].0, "--policy", &guests]).await;
+        }
+        operator.exchange_secret(ACCOUNT, &keys["of another secret"].0).await;
         operator.ok(&["tenant", "disable", OTHER_ACCOUNT]).await;
         client.identity(&one.url, &pool, "bob, who came after the dump").await;
         for broker in [&one, &other] {
@@ -205,7 +215,7 @@ async fn what_was_revoked_after_the_dump_stays_so_under_brokers_that_ran_all_the
         let done = Operator::of(&proxy.url(&at.database.url), MASTER_KEY).json(&args).await;
         assert!(!proxy.is_losing());
         assert_eq!(done["RevokedSigningKeys"], json!([at.revoked]), "{done}");
-        assert_eq!(done["DisabledAccessKeys"].as_array().unwrap().len(), 3, "{done}");
+        assert_eq!(done["DisabledAccessKeys"].as_array().unwrap().len(), 5, "{done}");
         assert_eq!(done["DisabledTenants"], json!([OTHER_ACCOUNT]), "{done}");
         assert_eq!(done["LostSigningKeys"].as_array().unwrap().len(), 1, "the key that was made when one was revoked");
 
@@ -243,7 +253,7 @@ async fn what_was_revoked_after_the_dump_stays_so_under_brokers_that_ran_all_the
     figures.row("of how many, before, between and after", "", all.tokens);
     figures.row("JWKS that showed it", "0", format!("{} of {}", all.shows_revoked, all.jwks));
     figures.row(
-        "access keys disabled, deleted or given their first policy after the dump that opened again",
+        "access keys disabled, deleted, or given another policy or secret after the dump that opened again",
         "0",
         format!("0 of {looked_at}"),
     );
