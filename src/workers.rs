@@ -5,6 +5,8 @@
 //! signs what it serves, so that there are never more signatures under way than cores: those who are too many wait, and
 //! the time of each stays what it is.
 
+mod cores;
+
 use std::cell::Cell;
 use std::io;
 use std::sync::Arc;
@@ -14,6 +16,8 @@ use std::time::Duration;
 
 use tokio::runtime::{Builder, Handle};
 use tokio_util::sync::{CancellationToken, DropGuard};
+
+use self::cores::Cores;
 
 thread_local! {
     static NUMBER: Cell<usize> = const { Cell::new(0) };
@@ -56,7 +60,9 @@ impl Workers {
     /// If the system has none left.
     pub fn start(count: usize) -> io::Result<Self> {
         let end = CancellationToken::new();
-        let workers = (0..count).map(|number| Worker::start(number, end.clone())).collect::<io::Result<_>>()?;
+        let cores = Cores::for_each_of(count).map(Arc::new);
+        let start = |number| Worker::start(number, cores.clone(), end.clone());
+        let workers = (0..count).map(start).collect::<io::Result<_>>()?;
         Ok(Self { workers, _end: end.drop_guard() })
     }
 
@@ -88,11 +94,19 @@ impl Workers {
 }
 
 impl Worker {
-    fn start(number: usize, end: CancellationToken) -> io::Result<Self> {
-        let runtime = Builder::new_current_thread().enable_all().build()?;
+    fn start(number: usize, cores: Option<Arc<Cores>>, end: CancellationToken) -> io::Result<Self> {
+        let mut runtime = Builder::new_current_thread();
+        if let Some(cores) = cores.clone() {
+            // The threads for what blocks, which are started by this one as they are needed.
+            runtime.on_thread_start(move || cores.leave());
+        }
+        let runtime = runtime.enable_all().build()?;
         let handle = runtime.handle().clone();
         thread::Builder::new().name(format!("worker-{number}")).spawn(move || {
             NUMBER.set(number);
+            if let Some(cores) = cores {
+                cores.keep_to(number);
+            }
             runtime.block_on(async { while tokio::time::timeout(EARLIEST, end.cancelled()).await.is_err() {} });
         })?;
         Ok(Self { runtime: handle, tasks: Arc::default() })
@@ -155,6 +169,35 @@ mod tests {
         let here = Builder::new_current_thread().build().unwrap();
         here.block_on(all.wait());
         assert_eq!(*seen.lock().unwrap(), BTreeMap::from([(0, 10), (1, 10), (2, 10)]));
+    }
+
+    #[cfg(target_os = "linux")]
+    #[test]
+    fn where_there_is_a_worker_for_each_core_each_keeps_to_its_own_and_nothing_else_does() {
+        use nix::sched::{CpuSet, sched_getaffinity};
+        use nix::unistd::Pid;
+
+        let cores = || {
+            let set = sched_getaffinity(Pid::from_raw(0)).unwrap();
+            (0..CpuSet::count()).filter(|core| set.is_set(*core).unwrap()).collect::<Vec<usize>>()
+        };
+        let all = cores();
+        let of_workers = |count: usize| {
+            let (workers, (told, heard)) = (Workers::start(count).unwrap(), std::sync::mpsc::channel());
+            workers.spawn_each(|| {
+                let told = told.clone();
+                async move { told.send((cores(), tokio::task::spawn_blocking(cores).await.unwrap())).unwrap() }
+            });
+            (0..count).map(|_| heard.recv().unwrap()).unzip::<_, _, Vec<_>, Vec<_>>()
+        };
+        let (mut workers, others) = of_workers(all.len());
+        workers.sort();
+        assert_eq!(workers.concat(), all);
+        assert!(workers.iter().all(|cores| cores.len() == 1), "{workers:?}");
+        assert!(others.iter().all(|cores| *cores == all), "{others:?}");
+        let (workers, others) = of_workers(all.len() + 1);
+        assert!(workers.iter().chain(&others).all(|cores| *cores == all), "{workers:?} {others:?}");
+        assert_eq!(cores(), all);
     }
 
     #[test]
