@@ -41,11 +41,19 @@ impl Figures {
 
     /// Prints the table, and keeps it in the whole form. Call it when every assertion has held.
     pub fn publish(self) {
-        let table = format!("### {}\n\n| Measure | Promise | Measured |\n|---|---|---|\n{}", self.title, self.rows);
-        println!("\n{table}");
+        println!("\n{}", self.table());
+        self.keep();
+    }
+
+    fn table(&self) -> String {
+        format!("### {}\n\n| Measure | Promise | Measured |\n|---|---|---|\n{}", self.title, self.rows)
+    }
+
+    /// Keeps the table in the whole form, in place of an earlier one: for figures that grow with every test.
+    pub fn keep(self) {
         if let Some(folder) = folder() {
             std::fs::create_dir_all(&folder).unwrap();
-            std::fs::write(folder.join(self.name).with_extension("md"), table).unwrap();
+            std::fs::write(folder.join(self.name).with_extension("md"), self.table()).unwrap();
         }
     }
 }

@@ -221,7 +221,7 @@ async fn a_refused_signature_costs_the_same_whatever_is_wrong_with_it() {
     assert!(cpu.iter().all(|cpu| !cpu.is_zero()), "the system does not say what a process costs");
     let (least, most) = (ratios.iter().copied().fold(1.0, f64::min), ratios.iter().copied().fold(1.0, f64::max));
     let spread = most / least - 1.0;
-    assert!(spread < 0.5, "{ratios:?} of {cpu:?}");
+    assert!(spread < 0.3, "{ratios:?} of {cpu:?}");
 
     let mut figures = Figures::of("9-isolation-work", "Isolation: the work of refusing a signature");
     for (kind, (cpu, time)) in KINDS.iter().zip(cpu.iter().zip(&times)) {
@@ -230,7 +230,7 @@ async fn a_refused_signature_costs_the_same_whatever_is_wrong_with_it() {
         figures.row(&format!("{kind} (medians)"), "", measured);
     }
     let calls = format!("{} %, over {} calls of each", (spread * 100.0).round(), rounds * calls);
-    figures.row("dearest over cheapest, of the broker's CPU (medians of the rounds)", "< 50 % apart", calls);
+    figures.row("dearest over cheapest, of the broker's CPU (medians of the rounds)", "< 30 % apart", calls);
     figures.publish();
 }
 
@@ -250,12 +250,10 @@ fn behind_the_look_up_every_kind_of_wrong_signature_is_the_same_work() {
             (AccessKeyId::parse("AKIADEVELOPERNUMBER1").unwrap(), AccountId::parse(account).unwrap());
         UsableKey { id, account_id, secret: Secret::new(secret), policy: None }
     };
-    let refuse = |kind: usize| {
+    let refuse = |kind: usize, key: &RememberedKey| {
         if kind == 0 {
             drop(black_box(presented.refuse_unknown_key(body.as_bytes())));
         } else {
-            let account = if kind == 1 { OTHER } else { ACCOUNT };
-            let key = RememberedKey::new(stored(account, "the right secret of this key, forty bytes"));
             assert!(presented.verify(&key.signing_key(&presented), body.as_bytes()).is_err());
         }
     };
@@ -264,22 +262,28 @@ fn behind_the_look_up_every_kind_of_wrong_signature_is_the_same_work() {
     for round in 0..rounds {
         for turn in 0..KINDS.len() {
             let kind = (turn + round) % KINDS.len();
+            // As they come from the look-up: nothing has been derived from them yet.
+            let account = if kind == 1 { OTHER } else { ACCOUNT };
+            let secret = "the right secret of this key, forty bytes";
+            let found: Vec<_> = (0..AT_ONCE).map(|_| RememberedKey::new(stored(account, secret))).collect();
             let began = Instant::now();
-            (0..AT_ONCE).for_each(|_| refuse(kind));
+            for key in &found {
+                refuse(kind, key);
+            }
             times[kind].push(began.elapsed() / AT_ONCE);
         }
     }
     let times = times.map(median);
     let (least, most) = (times.iter().min().unwrap(), times.iter().max().unwrap());
     let spread = most.as_secs_f64() / least.as_secs_f64() - 1.0;
-    assert!(spread < 0.4, "{times:?}");
+    assert!(spread < 0.15, "{times:?}");
 
     let mut figures =
         Figures::of("9-isolation-signature", "Isolation: what a wrong signature costs behind the look-up");
     for (kind, time) in KINDS.iter().zip(&times) {
         figures.row(&format!("{kind} (median)"), "", format!("{:.1} µs", time.as_secs_f64() * 1_000_000.0));
     }
-    figures.row("dearest over cheapest", "< 40 % apart", format!("{:.1} %", spread * 100.0));
+    figures.row("dearest over cheapest", "< 15 % apart", format!("{:.1} %", spread * 100.0));
     figures.publish();
 }
 

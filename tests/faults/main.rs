@@ -27,6 +27,8 @@ mod federation;
 mod idp;
 #[path = "../upstream/issuer.rs"]
 mod issuer;
+#[path = "../processes/overheard.rs"]
+mod overheard;
 #[allow(dead_code, reason = "shared with other binaries, and not all of it is used here")]
 #[path = "../processes/proxy.rs"]
 mod proxy;

@@ -14,6 +14,7 @@ use nix::unistd::Pid;
 use serde_json::Value;
 
 use crate::client::{self, Answer};
+use crate::overheard;
 
 /// The issuer of every `serve` here.
 pub const ISSUER: &str = "https://id.example.com";
@@ -112,6 +113,11 @@ impl Launch {
 
     /// Starts the process and returns at once.
     pub fn spawn(&self) -> Broker {
+        if let Some(keys) = self.env.get("SYMBOLON_MASTER_KEY") {
+            for key in keys.split(',') {
+                overheard::remember(key);
+            }
+        }
         let mut command = Command::new(&self.program[0]);
         command.args(&self.program[1..]).args(&self.args).env_clear().envs(&self.env).current_dir(&self.dir);
         command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
@@ -301,8 +307,8 @@ fn lines<'a>(said: impl Iterator<Item = &'a (&'static str, String)>) -> String {
     said.flat_map(|(_, line)| [line, "\n"]).collect()
 }
 
-impl Drop for Broker {
-    fn drop(&mut self) {
+impl Broker {
+    fn end(&mut self) {
         // A dev broker has a Postgres to stop and perhaps a folder to remove.
         if self.is_dev && self.child.try_wait().is_ok_and(|ended| ended.is_none()) {
             let _ = kill(Pid::from_raw(self.pid()), Signal::SIGTERM);
@@ -315,6 +321,13 @@ impl Drop for Broker {
         }
         let _ = self.child.kill();
         let _ = self.child.wait();
+    }
+}
+
+impl Drop for Broker {
+    fn drop(&mut self) {
+        self.end();
+        overheard::listen(&self.said());
     }
 }
 

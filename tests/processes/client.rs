@@ -12,6 +12,8 @@ use axum::http::request::Parts;
 use reqwest::header::{HeaderMap, HeaderName, HeaderValue};
 use serde_json::{Value, json};
 
+use crate::overheard;
+
 /// The developer provider of every pool here.
 pub const PROVIDER: &str = "login.example.com";
 
@@ -81,6 +83,7 @@ async fn answer(response: reqwest::Response) -> reqwest::Result<Answer> {
     let (status, headers) = (response.status().as_u16(), response.headers().clone());
     let text = response.text().await?;
     let json = serde_json::from_str(&text).unwrap_or_default();
+    overheard::remember_answer(&json);
     Ok(Answer { status, headers, text, json })
 }
 
@@ -132,6 +135,7 @@ impl Signed {
 
 impl Client {
     pub fn new(key: &str, secret: &str) -> Self {
+        overheard::remember(secret);
         Self { http: http(), key: key.to_owned(), secret: secret.to_owned() }
     }
 

@@ -4,6 +4,7 @@
 //! it started. Requests are signed by Amazon's own signer.
 
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test's helpers panic as its tests do")]
+#![allow(clippy::print_stdout, reason = "figures are printed")]
 
 #[allow(dead_code, reason = "shared with tests/faults, and not all of it is used here")]
 mod broker;
@@ -13,12 +14,16 @@ mod client;
 mod database;
 mod dice;
 mod federation;
+#[allow(dead_code, reason = "shared with tests/faults, and not all of it is used here")]
+#[path = "../faults/figures.rs"]
+mod figures;
 #[path = "../upstream/idp.rs"]
 mod idp;
 #[path = "../upstream/issuer.rs"]
 mod issuer;
 #[path = "../upstream/other_sts.rs"]
 mod other_sts;
+mod overheard;
 #[allow(dead_code, reason = "shared with tests/faults, and not all of it is used here")]
 mod proxy;
 #[allow(dead_code, reason = "shared with tests/faults, and not all of it is used here")]

@@ -1,0 +1,122 @@
+//! No process of a whole test run says a secret that any of them was given or gave out: all are remembered here, and looked
+//! for in all that each process said.
+
+use std::collections::BTreeSet;
+use std::sync::{LazyLock, Mutex, MutexGuard, PoisonError};
+
+use serde_json::Value;
+
+use crate::figures::Figures;
+
+/// Shorter ones would be found by chance.
+const SHORTEST: usize = 12;
+
+/// Members of answers that are secrets, in any spelling of their first letter.
+const SECRET: [&str; 5] = ["Token", "SecretKey", "SecretAccessKey", "SessionToken", "access_token"];
+
+static HEARD: LazyLock<Mutex<Heard>> = LazyLock::new(Mutex::default);
+
+#[derive(Default)]
+struct Heard {
+    /// Without the padding of base64; of tokens their signatures.
+    secrets: BTreeSet<String>,
+    tokens: usize,
+    processes: usize,
+    bytes: usize,
+    secrets_said: Vec<String>,
+}
+
+fn heard() -> MutexGuard<'static, Heard> {
+    HEARD.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+impl Heard {
+    fn remember(&mut self, secret: &str) {
+        // Of a token that somebody changed for a test, the signature may be anything.
+        let last = secret.rsplit('.').next().unwrap_or_default().trim_end_matches('=');
+        if last.len() >= SHORTEST && self.secrets.insert(last.to_owned()) {
+            self.tokens += usize::from(secret.matches('.').count() == 2);
+        }
+    }
+
+    fn is_secret(&self, word: &str) -> bool {
+        let word = word.trim_end_matches('=');
+        word.len() >= SHORTEST && self.secrets.contains(word)
+    }
+
+    /// The first of the secrets that stands in these words, with its line.
+    fn find(&self, said: &str) -> Option<String> {
+        let in_base64 = |byte: char| byte.is_ascii_alphanumeric() || "+/-_=".contains(byte);
+        let mut words = said.lines().flat_map(|line| line.split(|byte| !in_base64(byte)).map(move |word| (word, line)));
+        let has_secret = |word: &str| {
+            ["=", "/"].into_iter().any(|between| word.split(between).any(|part| self.is_secret(part)))
+                || self.is_secret(word)
+        };
+        let found = words.find(|(word, _)| has_secret(word));
+        found.map(|(_, line)| line.to_owned())
+    }
+}
+
+/// A secret of which no process may say anything from now on.
+pub fn remember(secret: &str) {
+    heard().remember(secret);
+}
+
+/// The secrets of an answer.
+pub fn remember_answer(answer: &Value) {
+    match answer {
+        Value::Object(members) => {
+            for (name, value) in members {
+                match value.as_str() {
+                    Some(secret) if SECRET.contains(&name.as_str()) => remember(secret),
+                    _ => remember_answer(value),
+                }
+            }
+        }
+        Value::Array(values) => values.iter().for_each(remember_answer),
+        _ => (),
+    }
+}
+
+/// What a process said that has ended, or is about to.
+pub fn listen(said: &str) {
+    let mut heard = heard();
+    heard.processes += 1;
+    heard.bytes += said.len();
+    let found = heard.find(said);
+    heard.secrets_said.extend(found.clone());
+    let mut figures = Figures::of("10-whole-run", "Secrets in what all processes of the whole run said");
+    figures.row("processes that were listened to", "", heard.processes);
+    figures.row("KiB that they said", "", heard.bytes >> 10);
+    figures.row("signed tokens searched for, of all that clients were given", "", heard.tokens);
+    figures.row(
+        "other secrets: of access keys, temporary credentials, master keys",
+        "",
+        heard.secrets.len() - heard.tokens,
+    );
+    figures.row("found", "0", heard.secrets_said.len());
+    figures.keep();
+    drop(heard);
+    // A test that fails already has said why.
+    assert!(found.is_none() || std::thread::panicking(), "a secret was said: {found:?}");
+}
+
+#[test]
+fn a_secret_that_was_said_is_heard() {
+    let mut heard = Heard::default();
+    let (token, secret) =
+        ("eyJhbGciOiJFUzI1NiJ9.eyJzdWIiOiIxIn0.c2lnbmF0dXJlLW9m-YS10b2tlbg", "wJalrXUtnFEMI/K7MDENG+bPxRfiCY==");
+    heard.remember(token);
+    heard.remember(secret);
+    heard.remember("test");
+    assert_eq!(heard.tokens, 1);
+    for said in [
+        format!("first\n{{\"message\":\"a token\",\"token\":\"{token}\"}}\nlast"),
+        format!("Bearer {token}"),
+        format!("{{\"secret\":\"{secret}\"}}"),
+        format!("https://example.com/?key={}&more=1", secret.trim_end_matches('=')),
+    ] {
+        assert!(heard.find(&said).is_some(), "{said}");
+    }
+    assert_eq!(heard.find("test eyJhbGciOiJFUzI1NiJ9.eyJzdWIiOiIxIn0 wJalrXUtnFEMI/K7MDENG+bPxRfiC"), None);
+}
