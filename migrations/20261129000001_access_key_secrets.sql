@@ -1,3 +1,3 @@
--- When the secret of an access key was exchanged for another; null if it has the one that it was made with.
+-- How many secrets an access key has had. In a list of a later state it tells that a restored key has an earlier one.
 
-alter table access_keys add column secret_set_at timestamptz;
+alter table access_keys add column secret_version int8 not null default 1;

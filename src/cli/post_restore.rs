@@ -86,7 +86,7 @@ struct ListedKey {
 struct ListedAccessKey {
     access_key_id: String,
     status: String,
-    secret_set_at: i64,
+    secret_version: i64,
     policy: Option<Value>,
 }
 
@@ -204,7 +204,7 @@ impl Later {
             Some(listed) => match listed.iter().find(|listed| listed.access_key_id == key.id.as_str()) {
                 None => Some("it was deleted"),
                 Some(listed) if listed.status == Status::Disabled.as_str() => Some("it was disabled"),
-                Some(listed) if listed.secret_set_at != key.secret_set_at.unix_timestamp() => {
+                Some(listed) if listed.secret_version != key.secret_version => {
                     Some("its secret had been exchanged for another, which is lost")
                 }
                 // Where a policy had been taken away, the key may do no more now than it could then.

@@ -41,8 +41,8 @@ pub struct AccessKey {
     pub status: Status,
     /// Since when it exists.
     pub created_at: OffsetDateTime,
-    /// Since when it has the secret that it has.
-    pub secret_set_at: OffsetDateTime,
+    /// How many secrets it has had.
+    pub secret_version: i64,
     /// When it was last used, to a minute or so.
     pub last_used_at: Option<OffsetDateTime>,
     /// The document of its policy; without one it may do everything in its account.
@@ -121,7 +121,7 @@ struct Row {
     account_id: String,
     status: i16,
     created_at: OffsetDateTime,
-    secret_set_at: Option<OffsetDateTime>,
+    secret_version: i64,
     last_used_at: Option<OffsetDateTime>,
     policy: Option<Value>,
 }
@@ -133,7 +133,7 @@ impl Row {
             account_id: AccountId::parse(&self.account_id)?,
             status: Status::of(self.status),
             created_at: self.created_at,
-            secret_set_at: self.secret_set_at.unwrap_or(self.created_at),
+            secret_version: self.secret_version,
             last_used_at: self.last_used_at,
             policy: self.policy,
         })
@@ -223,7 +223,7 @@ impl AccessKey {
         let sealed = seal.seal(place(id, account_id), secret.expose())?;
         let mut tx = sqlx::Connection::begin(conn).await?;
         let found = sqlx::query!(
-            "update access_keys set secret_sealed = $3, secret_set_at = now()
+            "update access_keys set secret_sealed = $3, secret_version = secret_version + 1
              where access_key_id = $1 and account_id = $2",
             id.as_str(),
             account_id.as_str(),
@@ -245,7 +245,7 @@ impl AccessKey {
     pub async fn list(conn: &mut PgConnection, account_id: Option<&AccountId>) -> Result<Vec<Self>> {
         let rows = sqlx::query_as!(
             Row,
-            "select access_key_id, account_id, status, created_at, secret_set_at, last_used_at, policy
+            "select access_key_id, account_id, status, created_at, secret_version, last_used_at, policy
              from access_keys where $1::text is null or account_id = $1 order by account_id, access_key_id",
             account_id.map(AccountId::as_str)
         )
@@ -261,7 +261,7 @@ impl AccessKey {
     pub async fn find(conn: &mut PgConnection, id: &AccessKeyId) -> Result<Option<Self>> {
         let row = sqlx::query_as!(
             Row,
-            "select access_key_id, account_id, status, created_at, secret_set_at, last_used_at, policy
+            "select access_key_id, account_id, status, created_at, secret_version, last_used_at, policy
              from access_keys where access_key_id = $1",
             id.as_str()
         )
@@ -374,7 +374,8 @@ impl AccessKey {
     pub async fn give_up_secret(&self, conn: &mut PgConnection, seal: &Seal) -> Result<()> {
         let sealed = seal.seal(place(&self.id, &self.account_id), Secret::generate()?.expose())?;
         sqlx::query!(
-            "update access_keys set secret_sealed = $2, secret_set_at = now(), status = $3 where access_key_id = $1",
+            "update access_keys set secret_sealed = $2, secret_version = secret_version + 1, status = $3
+             where access_key_id = $1",
             self.id.as_str(),
             sealed,
             Status::Disabled as i16
