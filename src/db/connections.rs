@@ -10,16 +10,22 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread::{self, ThreadId};
 use std::time::{Duration, Instant};
 
+use futures_util::StreamExt as _;
+use futures_util::future::BoxFuture;
+use futures_util::stream::FuturesUnordered;
 use sqlx::postgres::{PgConnectOptions, PgConnection};
 use sqlx::{ConnectOptions as _, Connection as _};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
-use tokio::time::timeout;
+use tokio::time::{sleep, timeout};
 
 /// A connection that was idle for longer is asked whether it lives before it is used.
 const TEST_AFTER_IDLE: Duration = Duration::from_secs(5);
 
-/// A connection that takes longer to say whether it lives does not.
+/// Of a connection that takes longer to say whether it lives it is in doubt: others are tried beside it.
 const TEST_PATIENCE: Duration = Duration::from_millis(500);
+
+/// How often it is looked whether there is another, while a connection is being made.
+const LOOK: Duration = Duration::from_millis(100);
 
 /// Connections are closed after so long, and after so long without use.
 const MAX_AGE: Duration = Duration::from_mins(30);
@@ -74,6 +80,18 @@ impl Idle {
     }
 }
 
+/// Connections that have not said yet whether they live.
+type Doubts = FuturesUnordered<BoxFuture<'static, Option<Idle>>>;
+
+/// The first of them that lives.
+async fn first_living(doubts: &mut Doubts) -> Option<Idle> {
+    loop {
+        if let Some(idle) = doubts.next().await? {
+            return Some(idle);
+        }
+    }
+}
+
 impl Parked {
     /// The one used last of those made on this thread; any other only if no more may be made.
     fn take(&mut self, may_make_another: bool) -> Option<Idle> {
@@ -111,20 +129,25 @@ impl Connections {
         let found = timeout(self.patience, async {
             let slots = Arc::clone(&self.slots);
             let slot = slots.acquire_owned().await.map_err(|_| sqlx::Error::PoolClosed)?;
-            let (conn, origin) = match self.living(false).await {
+            let mut doubts = Doubts::new();
+            let (conn, origin) = match self.living(false, &mut doubts).await {
                 Some(idle) => (idle.conn, idle.origin),
-                None => self.connect(&mut refusal).await?,
+                None => tokio::select! {
+                    biased;
+                    idle = self.spare(doubts) => (idle.conn, idle.origin),
+                    made = self.connect(&mut refusal) => made?,
+                },
             };
             Ok(Conn { inner: Some(conn), origin, parked: Arc::clone(&self.parked), slot: Some(slot) })
         });
         found.await.unwrap_or_else(|_| Err(refusal.unwrap_or(sqlx::Error::PoolTimedOut)))
     }
 
-    /// An idle connection, asked whether it lives where that is in doubt.
+    /// An idle connection, asked whether it lives where that is in doubt; those that do not say so soon are left in `doubts`.
     /// With `any`, also one of another thread, though one could be made.
-    async fn living(&self, any: bool) -> Option<Idle> {
+    async fn living(&self, any: bool, doubts: &mut Doubts) -> Option<Idle> {
         loop {
-            let (mut idle, suspect) = {
+            let (idle, suspect) = {
                 let mut parked = lock(&self.parked);
                 // Whoever asks has a slot already: with one more there are as many as idle ones and taken slots.
                 let may_make_another = !any && self.slots.available_permits() >= parked.idle.len();
@@ -140,9 +163,27 @@ impl Connections {
             if !doubtful {
                 return Some(idle);
             }
-            if lives(&mut idle.conn).await {
-                idle.origin.lived = Instant::now();
-                return Some(idle);
+            let mut asked: BoxFuture<'static, _> = Box::pin(tested(idle));
+            match timeout(TEST_PATIENCE, &mut asked).await {
+                Ok(Some(idle)) => return Some(idle),
+                Ok(None) => (),
+                Err(_) => doubts.push(asked),
+            }
+        }
+    }
+
+    /// Any that is there already, or given back meanwhile, or says now that it lives: while a new one is being made, which
+    /// where the database is slow takes several times as long as an answer, and longer than anybody waits.
+    async fn spare(&self, mut doubts: Doubts) -> Idle {
+        loop {
+            tokio::select! {
+                biased;
+                Some(idle) = first_living(&mut doubts) => return idle,
+                () = sleep(LOOK) => {
+                    if let Some(idle) = self.living(true, &mut doubts).await {
+                        return idle;
+                    }
+                }
             }
         }
     }
@@ -157,13 +198,13 @@ impl Connections {
                     sqlx::raw_sql(sqlx::AssertSqlSafe(self.settings.as_str())).execute(&mut conn).await?;
                     return Ok((conn, Origin::here()));
                 }
-                Err(error) => match self.living(true).await {
+                Err(error) => match self.living(true, &mut Doubts::new()).await {
                     Some(idle) => return Ok((idle.conn, idle.origin)),
                     None if is_starting(&error) => *refusal = Some(error),
                     None => return Err(error),
                 },
             }
-            tokio::time::sleep(pause).await;
+            sleep(pause).await;
             pause *= 2;
         }
     }
@@ -196,7 +237,14 @@ fn is_starting(error: &sqlx::Error) -> bool {
     }
 }
 
-/// Whether the server answers, once whatever was under way is done and a transaction left open is rolled back.
+/// The connection, if it lives.
+async fn tested(mut idle: Idle) -> Option<Idle> {
+    idle.conn.ping().await.ok()?;
+    idle.origin.lived = Instant::now();
+    Some(idle)
+}
+
+/// Whether the server answers soon, once whatever was under way is done and a transaction left open is rolled back.
 async fn lives(conn: &mut PgConnection) -> bool {
     matches!(timeout(TEST_PATIENCE, conn.ping()).await, Ok(Ok(())))
 }
