@@ -130,13 +130,14 @@ impl Connections {
             let slots = Arc::clone(&self.slots);
             let slot = slots.acquire_owned().await.map_err(|_| sqlx::Error::PoolClosed)?;
             let mut doubts = Doubts::new();
-            let (conn, origin) = match self.living(false, &mut doubts).await {
-                Some(idle) => (idle.conn, idle.origin),
-                None => tokio::select! {
+            let (conn, origin) = if let Some(idle) = self.living(false, &mut doubts).await {
+                (idle.conn, idle.origin)
+            } else {
+                tokio::select! {
                     biased;
                     idle = self.spare(doubts) => (idle.conn, idle.origin),
                     made = self.connect(&mut refusal) => made?,
-                },
+                }
             };
             Ok(Conn { inner: Some(conn), origin, parked: Arc::clone(&self.parked), slot: Some(slot) })
         });
