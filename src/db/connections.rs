@@ -21,7 +21,7 @@ use tokio::time::{sleep, timeout};
 /// A connection that was idle for longer is asked whether it lives before it is used.
 const TEST_AFTER_IDLE: Duration = Duration::from_secs(5);
 
-/// Of a connection that takes longer to say whether it lives it is in doubt: others are tried beside it.
+/// For so long a connection is waited for that is asked whether it lives; then others are tried beside it.
 const TEST_PATIENCE: Duration = Duration::from_millis(500);
 
 /// How often it is looked whether there is another, while a connection is being made.
@@ -80,17 +80,8 @@ impl Idle {
     }
 }
 
-/// Connections that have not said yet whether they live.
-type Doubts = FuturesUnordered<BoxFuture<'static, Option<Idle>>>;
-
-/// The first of them that lives.
-async fn first_living(doubts: &mut Doubts) -> Option<Idle> {
-    loop {
-        if let Some(idle) = doubts.next().await? {
-            return Some(idle);
-        }
-    }
-}
+/// A connection that has not said yet whether it lives: it comes of this, if it does.
+type Doubt = BoxFuture<'static, Option<Idle>>;
 
 impl Parked {
     /// The one used last of those made on this thread; any other only if no more may be made.
@@ -129,7 +120,7 @@ impl Connections {
         let found = timeout(self.patience, async {
             let slots = Arc::clone(&self.slots);
             let slot = slots.acquire_owned().await.map_err(|_| sqlx::Error::PoolClosed)?;
-            let mut doubts = Doubts::new();
+            let mut doubts = Vec::new();
             let (conn, origin) = if let Some(idle) = self.living(false, &mut doubts).await {
                 (idle.conn, idle.origin)
             } else {
@@ -146,7 +137,7 @@ impl Connections {
 
     /// An idle connection, asked whether it lives where that is in doubt; those that do not say so soon are left in `doubts`.
     /// With `any`, also one of another thread, though one could be made.
-    async fn living(&self, any: bool, doubts: &mut Doubts) -> Option<Idle> {
+    async fn living(&self, any: bool, doubts: &mut Vec<Doubt>) -> Option<Idle> {
         loop {
             let (idle, suspect) = {
                 let mut parked = lock(&self.parked);
@@ -164,7 +155,7 @@ impl Connections {
             if !doubtful {
                 return Some(idle);
             }
-            let mut asked: BoxFuture<'static, _> = Box::pin(tested(idle));
+            let mut asked: Doubt = Box::pin(tested(idle));
             match timeout(TEST_PATIENCE, &mut asked).await {
                 Ok(Some(idle)) => return Some(idle),
                 Ok(None) => (),
@@ -175,15 +166,18 @@ impl Connections {
 
     /// Any that is there already, or given back meanwhile, or says now that it lives: while a new one is being made, which
     /// where the database is slow takes several times as long as an answer, and longer than anybody waits.
-    async fn spare(&self, mut doubts: Doubts) -> Idle {
+    async fn spare(&self, doubts: Vec<Doubt>) -> Idle {
+        let mut doubts: FuturesUnordered<_> = doubts.into_iter().collect();
         loop {
             tokio::select! {
                 biased;
-                Some(idle) = first_living(&mut doubts) => return idle,
+                Some(Some(idle)) = doubts.next() => return idle,
                 () = sleep(LOOK) => {
-                    if let Some(idle) = self.living(true, &mut doubts).await {
+                    let mut more = Vec::new();
+                    if let Some(idle) = self.living(true, &mut more).await {
                         return idle;
                     }
+                    doubts.extend(more);
                 }
             }
         }
@@ -199,7 +193,7 @@ impl Connections {
                     sqlx::raw_sql(sqlx::AssertSqlSafe(self.settings.as_str())).execute(&mut conn).await?;
                     return Ok((conn, Origin::here()));
                 }
-                Err(error) => match self.living(true, &mut Doubts::new()).await {
+                Err(error) => match self.living(true, &mut Vec::new()).await {
                     Some(idle) => return Ok((idle.conn, idle.origin)),
                     None if is_starting(&error) => *refusal = Some(error),
                     None => return Err(error),
