@@ -207,7 +207,7 @@ impl Later {
                 Some(listed) if listed.secret_version != key.secret_version => {
                     Some("its secret had been exchanged for another, which is lost")
                 }
-                // Where a policy had been taken away, the key may do no more now than it could then.
+                // One whose policy had been taken away may do less now than it could then, which harms nobody.
                 Some(listed) if listed.policy.is_some() && listed.policy != key.policy => {
                     Some("it had been given another policy, which is lost")
                 }

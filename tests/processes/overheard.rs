@@ -11,7 +11,7 @@ use crate::figures::Figures;
 /// Shorter ones would be found by chance.
 const SHORTEST: usize = 12;
 
-/// Members of answers that are secrets, in any spelling of their first letter.
+/// Members of answers that are secrets.
 const SECRET: [&str; 5] = ["Token", "SecretKey", "SecretAccessKey", "SessionToken", "access_token"];
 
 static HEARD: LazyLock<Mutex<Heard>> = LazyLock::new(Mutex::default);
@@ -23,7 +23,7 @@ struct Heard {
     tokens: usize,
     processes: usize,
     bytes: usize,
-    secrets_said: Vec<String>,
+    found: usize,
 }
 
 fn heard() -> MutexGuard<'static, Heard> {
@@ -32,7 +32,7 @@ fn heard() -> MutexGuard<'static, Heard> {
 
 impl Heard {
     fn remember(&mut self, secret: &str) {
-        // Of a token that somebody changed for a test, the signature may be anything.
+        // What else is in a token is no secret, and might be said.
         let last = secret.rsplit('.').next().unwrap_or_default().trim_end_matches('=');
         if last.len() >= SHORTEST && self.secrets.insert(last.to_owned()) {
             self.tokens += usize::from(secret.matches('.').count() == 2);
@@ -44,16 +44,17 @@ impl Heard {
         word.len() >= SHORTEST && self.secrets.contains(word)
     }
 
-    /// The first of the secrets that stands in these words, with its line.
+    /// The first line that has a secret in it.
     fn find(&self, said: &str) -> Option<String> {
         let in_base64 = |byte: char| byte.is_ascii_alphanumeric() || "+/-_=".contains(byte);
-        let mut words = said.lines().flat_map(|line| line.split(|byte| !in_base64(byte)).map(move |word| (word, line)));
-        let has_secret = |word: &str| {
-            ["=", "/"].into_iter().any(|between| word.split(between).any(|part| self.is_secret(part)))
-                || self.is_secret(word)
+        let has_secret = |line: &str| {
+            let words = line.split(|byte| !in_base64(byte));
+            // In an address a secret stands between what may be part of another.
+            words
+                .flat_map(|word| [word].into_iter().chain(word.split('=')).chain(word.split('/')))
+                .any(|word| self.is_secret(word))
         };
-        let found = words.find(|(word, _)| has_secret(word));
-        found.map(|(_, line)| line.to_owned())
+        said.lines().find(|line| has_secret(line)).map(str::to_owned)
     }
 }
 
@@ -84,7 +85,7 @@ pub fn listen(said: &str) {
     heard.processes += 1;
     heard.bytes += said.len();
     let found = heard.find(said);
-    heard.secrets_said.extend(found.clone());
+    heard.found += usize::from(found.is_some());
     let mut figures = Figures::of("10-whole-run", "Secrets in what all processes of the whole run said");
     figures.row("processes that were listened to", "", heard.processes);
     figures.row("KiB that they said", "", heard.bytes >> 10);
@@ -94,7 +95,7 @@ pub fn listen(said: &str) {
         "",
         heard.secrets.len() - heard.tokens,
     );
-    figures.row("found", "0", heard.secrets_said.len());
+    figures.row("processes that said one", "0", heard.found);
     figures.keep();
     drop(heard);
     // A test that fails already has said why.
