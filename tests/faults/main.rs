@@ -79,4 +79,5 @@ mod revocation;
 mod rotation;
 mod secrets;
 mod slow_senders;
+mod supply_chain;
 mod wrong_node;
