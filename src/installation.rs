@@ -75,6 +75,14 @@ impl Installation {
     }
 }
 
+/// The epoch, of the state that the connection's server has come to.
+///
+/// # Errors
+/// If the database fails.
+pub async fn epoch(conn: &mut PgConnection) -> Result<i64> {
+    Ok(sqlx::query_scalar!("select epoch from installation where id = 1").fetch_one(conn).await?)
+}
+
 /// Tells replicas that a small table has changed: the last statement of the transaction that changed it.
 ///
 /// # Errors

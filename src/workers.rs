@@ -54,13 +54,13 @@ struct Worker {
 }
 
 impl Workers {
-    /// Starts so many threads.
+    /// Starts so many threads; `pinned`, each keeps to its core where there is one for each.
     ///
     /// # Errors
     /// If the system has none left.
-    pub fn start(count: usize) -> io::Result<Self> {
+    pub fn start(count: usize, pinned: bool) -> io::Result<Self> {
         let end = CancellationToken::new();
-        let cores = Cores::for_each_of(count).map(Arc::new);
+        let cores = pinned.then(|| Cores::for_each_of(count)).flatten().map(Arc::new);
         let start = |number| Worker::start(number, cores.clone(), end.clone());
         let workers = (0..count).map(start).collect::<io::Result<_>>()?;
         Ok(Self { workers, _end: end.drop_guard() })
@@ -153,7 +153,7 @@ mod tests {
 
     #[test]
     fn tasks_are_shared_out_evenly_and_each_stays_with_its_thread() {
-        let workers = Workers::start(3).unwrap();
+        let workers = Workers::start(3, true).unwrap();
         let seen = Arc::new(Mutex::new(BTreeMap::<usize, usize>::new()));
         let all = Arc::new(Barrier::new(31));
         for _ in 0..30 {
@@ -182,27 +182,29 @@ mod tests {
             (0..CpuSet::count()).filter(|core| set.is_set(*core).unwrap()).collect::<Vec<usize>>()
         };
         let all = cores();
-        let of_workers = |count: usize| {
-            let (workers, (told, heard)) = (Workers::start(count).unwrap(), std::sync::mpsc::channel());
+        let of_workers = |count: usize, pinned: bool| {
+            let (workers, (told, heard)) = (Workers::start(count, pinned).unwrap(), std::sync::mpsc::channel());
             workers.spawn_each(|| {
                 let told = told.clone();
                 async move { told.send((cores(), tokio::task::spawn_blocking(cores).await.unwrap())).unwrap() }
             });
             (0..count).map(|_| heard.recv().unwrap()).unzip::<_, _, Vec<_>, Vec<_>>()
         };
-        let (mut workers, others) = of_workers(all.len());
+        let (mut workers, others) = of_workers(all.len(), true);
         workers.sort();
         assert_eq!(workers.concat(), all);
         assert!(workers.iter().all(|cores| cores.len() == 1), "{workers:?}");
         assert!(others.iter().all(|cores| *cores == all), "{others:?}");
-        let (workers, others) = of_workers(all.len() + 1);
-        assert!(workers.iter().chain(&others).all(|cores| *cores == all), "{workers:?} {others:?}");
+        for (count, pinned) in [(all.len() + 1, true), (all.len(), false)] {
+            let (workers, others) = of_workers(count, pinned);
+            assert!(workers.iter().chain(&others).all(|cores| *cores == all), "{workers:?} {others:?}");
+        }
         assert_eq!(cores(), all);
     }
 
     #[test]
     fn the_end_of_a_task_makes_room_even_if_it_panics() {
-        let workers = Workers::start(1).unwrap();
+        let workers = Workers::start(1, true).unwrap();
         workers.spawn(|| async { panic!("a broken task") });
         workers.spawn(|| async {});
         let ended = || workers.workers[0].tasks.load(Ordering::Relaxed) == 0;
@@ -217,7 +219,7 @@ mod tests {
 
     #[test]
     fn dropped_the_workers_end_with_what_they_do() {
-        let workers = Workers::start(2).unwrap();
+        let workers = Workers::start(2, true).unwrap();
         let held = Arc::new(());
         workers.spawn_each(|| {
             let held = Arc::clone(&held);

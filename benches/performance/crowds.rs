@@ -1,4 +1,4 @@
-//! Known users over fewer and more connections, and over two brokers on one database.
+//! Known users over fewer and more connections, over two brokers on one database, and by a key that has a policy.
 
 use crate::broker::Broker;
 use crate::floors::BareSignature;
@@ -41,5 +41,18 @@ pub async fn two_replicas(algorithm: &'static str, population: &Population, effo
     (row.rounds, row.fixed) = subject.measure(&bare, CONNECTIONS, tokens(algorithm), effort).await;
     row.peak = brokers.iter().map(|broker| broker.memory().peak).fold(0.0, f64::max);
     eprintln!("{algorithm}: two replicas");
+    row
+}
+
+/// By an access key with a policy, which is decided upon for each request.
+pub async fn restricted(algorithm: &'static str, population: &Population, effort: Effort) -> Row {
+    let bare = BareSignature::of(algorithm);
+    let requests = Requests::restricted(population);
+    let broker = Broker::start(population, algorithm, &[]).await;
+    let subject = broker.subject(population, |count| requests.known(count));
+    let mut row = Row::new("known user, access key with a policy", algorithm, population.size, CONNECTIONS);
+    (row.rounds, row.fixed) = subject.measure(&bare, CONNECTIONS, tokens(algorithm), effort).await;
+    row.peak = broker.memory().peak;
+    eprintln!("{algorithm}: access key with a policy");
     row
 }

@@ -18,7 +18,7 @@ const MESSAGE: [u8; 483] = [b'a'; 483];
 const LOOKUPS: usize = 20_000;
 const AT_ONCE: usize = 16;
 
-/// Signs on one core, as often as takes some quarter of a second.
+/// Signs on one core, as often as takes a quarter of a second or more.
 pub struct BareSignature {
     sign: Box<dyn Fn() + Sync>,
     times: u32,

@@ -90,7 +90,8 @@ pub async fn measure(
             known.row.rounds.push(round);
             known.lookups.push(lookups(population).await);
         }
-        first_time.rounds.push(first_time_subject.saturate(&bare, CONNECTIONS, effort.of(FIRST_TIME)).await);
+        let first_time_round = first_time_subject.saturate(&bare, CONNECTIONS, effort.of(FIRST_TIME)).await;
+        first_time.rounds.push(first_time_round);
         for peer in &mut peers {
             if let Ok(running) = &peer.running {
                 peer.rounds.push(running.subject.saturate(&bare, CONNECTIONS, effort.of(running.total)).await);
@@ -100,10 +101,9 @@ pub async fn measure(
             let last = known.row.rounds[number - 1];
             known.row.fixed.push(subject.at_half(&last, CONNECTIONS, effort).await);
         }
+        first_time.fixed.push(first_time_subject.at_half(&first_time_round, CONNECTIONS, effort).await);
         eprintln!("{algorithm}: round {number} of {} of the goals", effort.rounds);
     }
-    let last = first_time.rounds[effort.rounds - 1];
-    first_time.fixed.push(first_time_subject.at_half(&last, CONNECTIONS, effort).await);
     for (known, broker) in known.iter_mut().zip(&brokers) {
         known.row.peak = broker.memory().peak;
     }

@@ -121,46 +121,33 @@ pub struct Load {
     pub total: usize,
 }
 
-/// How it went.
-pub struct Outcome {
-    pub rate: f64,
-    /// In nanoseconds.
-    pub latencies: Histogram<u64>,
-}
-
-impl Outcome {
-    /// In milliseconds.
-    pub fn percentile(&self, percentile: f64) -> f64 {
-        Duration::from_nanos(self.latencies.value_at_percentile(percentile)).as_secs_f64() * 1e3
-    }
-}
-
 impl Load {
-    /// Each connection sends its next operation as soon as the one before is answered. Latency is from then on.
-    pub async fn closed_loop(&self) -> Outcome {
+    /// Each connection sends its next operation as soon as the one before is answered. Returns how many were answered in
+    /// a second.
+    pub async fn closed_loop(&self) -> f64 {
         let next = Arc::new(AtomicUsize::new(0));
         let started = Instant::now();
         let workers = self.connections().map(|mut connection| {
             let (next, operations, total) = (Arc::clone(&next), Arc::clone(&self.operations), self.total);
             tokio::spawn(async move {
-                let mut latencies = Vec::new();
                 loop {
                     let number = next.fetch_add(1, Ordering::Relaxed);
                     if number >= total {
-                        return latencies;
+                        return;
                     }
-                    let sent = Instant::now();
                     connection.run(&operations[number % operations.len()]).await;
-                    latencies.push(sent.elapsed());
                 }
             })
         });
-        self.gather(started, workers.collect()).await
+        for worker in workers.collect::<Vec<_>>() {
+            worker.await.unwrap();
+        }
+        f64::from(u32::try_from(self.total).unwrap()) / started.elapsed().as_secs_f64()
     }
 
-    /// Operations begin at a fixed rate, whether those before are answered or not. Latency is from the moment at which
-    /// an operation should have begun, so that a stall counts for all that it held up.
-    pub async fn open_loop(&self, rate: f64) -> Outcome {
+    /// Operations begin at a fixed rate, whether those before are answered or not. Returns their latencies in nanoseconds,
+    /// each from the moment at which its operation should have begun, so that a stall counts for all that it held up.
+    pub async fn open_loop(&self, rate: f64) -> Histogram<u64> {
         let next = Arc::new(AtomicUsize::new(0));
         let due = Arc::new(Semaphore::new(0));
         let interval = Duration::from_secs_f64(1.0 / rate);
@@ -196,24 +183,17 @@ impl Load {
         }
         // One more for each, to end by.
         due.add_permits(self.connections);
-        self.gather(started, workers).await
+        let mut latencies = Histogram::new(3).unwrap();
+        for worker in workers {
+            for latency in worker.await.unwrap() {
+                latencies.record(u64::try_from(latency.as_nanos()).unwrap()).unwrap();
+            }
+        }
+        latencies
     }
 
     fn connections(&self) -> impl Iterator<Item = Connection> {
         (0..self.connections).map(|number| Connection::new(self.targets[number % self.targets.len()]))
-    }
-
-    async fn gather(&self, started: Instant, workers: Vec<tokio::task::JoinHandle<Vec<Duration>>>) -> Outcome {
-        let mut all = Vec::new();
-        for worker in workers {
-            all.push(worker.await.unwrap());
-        }
-        let elapsed = started.elapsed();
-        let mut latencies = Histogram::new(3).unwrap();
-        for latency in all.into_iter().flatten() {
-            latencies.record(u64::try_from(latency.as_nanos()).unwrap()).unwrap();
-        }
-        Outcome { rate: f64::from(u32::try_from(self.total).unwrap()) / elapsed.as_secs_f64(), latencies }
     }
 }
 

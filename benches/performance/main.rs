@@ -62,7 +62,7 @@ struct Arguments {
 enum Part {
     /// What the goals are about, peers included.
     Goals,
-    /// Known users over fewer and more connections, and over two replicas.
+    /// Known users over fewer and more connections, over two replicas, and by a key that has a policy.
     Crowds,
     /// The other operations.
     Scenarios,
@@ -150,6 +150,7 @@ async fn measure(arguments: &Arguments, populations: &[Population]) -> Report {
                 report.rows.extend(crowds::measure(algorithm, population, fewer).await);
             }
             report.rows.push(crowds::two_replicas(algorithm, main, fewer).await);
+            report.rows.push(crowds::restricted(algorithm, main, fewer).await);
         }
         if wanted(Part::Scenarios) && algorithm == "RS256" {
             report.rows.extend(scenarios::measure(main, fewer).await);

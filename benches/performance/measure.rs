@@ -93,11 +93,11 @@ impl Subject<'_> {
         let load = self.load(connections, total);
         let earlier = bare.measure();
         let before = self.cpu();
-        let outcome = load.closed_loop().await;
+        let rate = load.closed_loop().await;
         let after = self.cpu();
         let bare = f64::midpoint(earlier, bare.measure());
         let each = |part: usize| (after[part] - before[part]).micros() / f64::from(u32::try_from(total).unwrap());
-        Round { server: each(0), postgres: each(1), generator: each(2), rate: outcome.rate, bare }
+        Round { server: each(0), postgres: each(1), generator: each(2), rate, bare }
     }
 
     /// Runs operations at half of the rate at which it was saturated.
@@ -105,12 +105,13 @@ impl Subject<'_> {
         let rate = saturated.rate / 2.0;
         #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "a number of operations")]
         let total = effort.of((rate * FIXED_SECONDS) as usize);
-        let outcome = self.load(connections, total).open_loop(rate).await;
-        let percentile = |percentile: f64| outcome.percentile(percentile);
+        let latencies = self.load(connections, total).open_loop(rate).await;
+        let percentile =
+            |percentile: f64| Duration::from_nanos(latencies.value_at_percentile(percentile)).as_secs_f64() * 1e3;
         Fixed { rate, p50: percentile(50.0), p99: percentile(99.0), p999: percentile(99.9) }
     }
 
-    /// Rounds of `total` operations, then some at half of the rate.
+    /// Rounds of `total` operations, each with some at half of its rate.
     pub async fn measure(
         &self,
         bare: &BareSignature,
@@ -119,12 +120,13 @@ impl Subject<'_> {
         effort: Effort,
     ) -> (Vec<Round>, Vec<Fixed>) {
         self.saturate(bare, connections, effort.of(total) / 4).await; // to warm up
-        let mut rounds = Vec::new();
+        let (mut rounds, mut fixed) = (Vec::new(), Vec::new());
         for _ in 0..effort.rounds {
-            rounds.push(self.saturate(bare, connections, effort.of(total)).await);
+            let round = self.saturate(bare, connections, effort.of(total)).await;
+            fixed.push(self.at_half(&round, connections, effort).await);
+            rounds.push(round);
         }
-        let last = rounds[rounds.len() - 1];
-        (rounds, vec![self.at_half(&last, connections, effort).await])
+        (rounds, fixed)
     }
 
     fn load(&self, connections: usize, total: usize) -> Load {

@@ -12,6 +12,7 @@ use symbolon::config::{Config, Sources};
 use symbolon::db::{self, Db};
 use symbolon::iam::Role;
 use symbolon::ids::{AccessKeyId, AccountId, PoolId, Route, new_identity_uuid};
+use symbolon::policy::Policy;
 use symbolon::pools::roles::Roles;
 use symbolon::pools::{Pool, Settings};
 use symbolon::seal::Seal;
@@ -35,6 +36,7 @@ struct Facts {
     migrations: String,
     master_key: String,
     access_key: String,
+    restricted_key: String,
     secret: String,
     pool: String,
     bytes_per_identity: f64,
@@ -47,6 +49,8 @@ pub struct Population {
     pub pool: Pool,
     pub master_key: String,
     pub access_key: AccessKeyId,
+    /// Of the same secret, with a policy.
+    pub restricted_key: AccessKeyId,
     pub secret: String,
     pub size: usize,
     pub shared_buffers: &'static str,
@@ -86,6 +90,7 @@ impl Population {
             pool,
             master_key: facts.master_key,
             access_key: AccessKeyId::parse(&facts.access_key).unwrap(),
+            restricted_key: AccessKeyId::parse(&facts.restricted_key).unwrap(),
             secret: facts.secret,
             size,
             shared_buffers,
@@ -140,6 +145,9 @@ async fn fill(db: &Db, conn: &mut PgConnection, size: usize, folder: &Path) -> F
     Tenant::create(conn, &account, "bench").await.unwrap();
     AccessKey::create(conn, &seal, &access_key, &account, &secret).await.unwrap();
     let pool = make_pool(conn, &account).await;
+    let restricted_key = AccessKeyId::parse("AKIABENCHMARK0000001").unwrap();
+    AccessKey::create(conn, &seal, &restricted_key, &account, &secret).await.unwrap();
+    AccessKey::set_policy(conn, &restricted_key, Some(&policy(&pool))).await.unwrap();
     grow(conn, &pool, size).await;
     let bytes_per_identity = bytes(conn).await / f64::from(u32::try_from(size).unwrap());
     let mut guests = Vec::new();
@@ -159,6 +167,7 @@ async fn fill(db: &Db, conn: &mut PgConnection, size: usize, folder: &Path) -> F
         migrations: migrations(),
         master_key,
         access_key: access_key.to_string(),
+        restricted_key: restricted_key.to_string(),
         secret: String::from_utf8(secret.expose().to_vec()).unwrap(),
         pool: pool.id.to_string(),
         bytes_per_identity,
@@ -166,6 +175,19 @@ async fn fill(db: &Db, conn: &mut PgConnection, size: usize, folder: &Path) -> F
     };
     fs::write(facts_file(folder), serde_json::to_vec(&facts).unwrap()).unwrap();
     facts
+}
+
+/// What a backend that issues tokens needs: the operation, in its pool, for its provider.
+fn policy(pool: &Pool) -> Policy {
+    let text = serde_json::json!({
+        "Version": "2012-10-17",
+        "Statement": [{
+            "Effect": "Allow",
+            "Action": "cognito-identity:GetOpenIdTokenForDeveloperIdentity",
+            "Resource": format!("arn:aws:cognito-identity:us-east-1:{ACCOUNT}:identitypool/{}", pool.id),
+        }],
+    });
+    Policy::parse(&text.to_string()).unwrap()
 }
 
 /// A pool for developer users and guests, with a role for each kind.

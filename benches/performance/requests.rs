@@ -9,6 +9,7 @@ use aws_sigv4::http_request::{SignableBody, SignableRequest, SigningSettings, si
 use aws_sigv4::sign::v4;
 use aws_smithy_runtime_api::client::identity::Identity;
 use serde::Deserialize;
+use symbolon::ids::AccessKeyId;
 use uuid::Uuid;
 
 use crate::dice::Dice;
@@ -32,7 +33,16 @@ pub struct Requests<'a> {
 
 impl<'a> Requests<'a> {
     pub fn new(population: &'a Population) -> Self {
-        let signer = Signer::new(population.access_key.as_str(), &population.secret);
+        Self::by(&population.access_key, population)
+    }
+
+    /// By an access key that has a policy.
+    pub fn restricted(population: &'a Population) -> Self {
+        Self::by(&population.restricted_key, population)
+    }
+
+    fn by(key: &AccessKeyId, population: &'a Population) -> Self {
+        let signer = Signer::new(key.as_str(), &population.secret);
         Self { population, signer, asked: Cell::new(0) }
     }
 
@@ -73,8 +83,8 @@ impl<'a> Requests<'a> {
         Operation::once(format!("GET /.well-known/jwks.json HTTP/1.1\r\nhost: {HOST}\r\n\r\n").into_bytes())
     }
 
-    /// In every hundred, 70 known users, 10 guests, 10 credentials, 5 look-ups and 5 first-time users, drawn anew each
-    /// time.
+    /// In every hundred, 70 known users, 10 guests, 10 credentials, 5 look-ups and 5 first-time users, drawn alike each
+    /// time, but for the last.
     pub fn mix(&self, count: usize) -> Vec<Operation> {
         let mut dice = Dice::new();
         let Population { users, guests, .. } = self.population;

@@ -35,6 +35,9 @@ const MAX_HOUSEKEEPING: Duration = Duration::from_mins(5);
 /// Of `server.drain_timeout`, the part that is for the end of background work and the last writes.
 const AFTER_REQUESTS: Duration = Duration::from_secs(2);
 
+/// However short that is, requests under way have so long to end.
+const LEAST_FOR_REQUESTS: Duration = Duration::from_secs(2);
+
 /// Before background work that panicked is begun anew.
 const RESTART_PAUSE: Duration = Duration::from_secs(1);
 
@@ -142,7 +145,8 @@ pub async fn run(app: Arc<App>, listeners: Listeners, stop: impl Future<Output =
     let upkeep = metrics.clone();
     let server = &app.config.server;
     // Of the time to end in, the last part is for what comes after the requests.
-    let for_requests = server.drain_timeout.saturating_sub(server.drain_delay + AFTER_REQUESTS).max(AFTER_REQUESTS);
+    let others = server.drain_delay + listener::LAST_CALL + AFTER_REQUESTS;
+    let for_requests = server.drain_timeout.saturating_sub(others).max(LEAST_FOR_REQUESTS);
     let patience = Patience {
         header_timeout: server.header_timeout,
         write_timeout: server.request_timeout,
@@ -155,7 +159,7 @@ pub async fn run(app: Arc<App>, listeners: Listeners, stop: impl Future<Output =
     let ending = CancellationToken::new();
     let public = http::Public::new(&app);
     let public = move |peer, request| public.clone().answer(peer, request);
-    let workers = Arc::new(Workers::start(app.workers)?);
+    let workers = Arc::new(Workers::start(app.workers, app.config.server.pin_workers)?);
     let public = tokio::spawn({
         let (workers, closing) = (Arc::clone(&workers), closing.clone());
         async move { listener::serve(listeners.public, public, patience, closing, &workers).await }

@@ -7,8 +7,10 @@ use axum::http::request::Parts;
 use sqlx::postgres::PgConnection;
 
 use crate::app::App;
+use crate::cache::Moment;
 use crate::error::{Error, NotAllowed, Result};
 use crate::ids::{AccessKeyId, AccountId, PoolId, Region};
+use crate::installation;
 use crate::policy::{Context, Decision, Policy, Question};
 use crate::pools::Pool;
 use crate::request::Envelope;
@@ -221,8 +223,10 @@ impl Caller {
     /// [`Error::PoolNotFound`], or if the database fails.
     pub async fn read_pool(&self, app: &App, id: &PoolId) -> Result<Arc<Pool>> {
         let read_at = app.moment();
-        let pool = Arc::new(retry!(app.db, |conn| { self.pool(conn, &id.to_string()).await })?);
-        app.pools.put(read_at, (self.account_id.clone(), id.clone()), Arc::clone(&pool));
+        let (at, pool) = retry!(app.db, |conn| {
+            Ok((installation::epoch(conn).await?, Arc::new(self.pool(conn, &id.to_string()).await?)))
+        })?;
+        app.pools.put(not_before(read_at, at), (self.account_id.clone(), id.clone()), Arc::clone(&pool));
         Ok(pool)
     }
 }
@@ -299,6 +303,7 @@ async fn verify_session(
     presented.verify(&SigningKey::derive(secret.expose(), presented.date(), region, service), body)?;
     session.check_time(app.ring.now().unwrap_or_else(|| app.clock.wall()))?;
     let account_id = session.account_id().ok_or(Refusal::UnknownKey)?;
+    app.ring.check_history()?;
     match retry!(app.db, |conn| { Tenant::find(conn, &account_id).await })? {
         Some(tenant) if tenant.status == Status::Enabled => Ok((account_id, Principal::Session(session))),
         _ => Err(Refusal::UnknownKey.into()),
@@ -311,8 +316,11 @@ async fn verify_with_stored_key(
     id: &AccessKeyId,
     body: &[u8],
 ) -> Result<Arc<RememberedKey>> {
+    app.ring.check_history()?;
     let read_at = app.moment();
-    let stored = retry!(app.db, |conn| { AccessKey::usable(conn, &app.seal, id).await })?;
+    let (at, stored) = retry!(app.db, |conn| {
+        Ok((installation::epoch(conn).await?, AccessKey::usable(conn, &app.seal, id).await?))
+    })?;
     let key = match stored {
         Some(key) => Arc::new(RememberedKey::new(key)),
         None if app.makes_dev_keys && AccountId::parse(id.as_str()).is_some() => {
@@ -321,8 +329,13 @@ async fn verify_with_stored_key(
         None => return Err(presented.refuse_unknown_key(body).into()),
     };
     presented.verify(&key.signing_key(presented), body)?;
-    app.access_keys.put(read_at, id.clone(), Arc::clone(&key));
+    app.access_keys.put(not_before(read_at, at), id.clone(), Arc::clone(&key));
     Ok(key)
+}
+
+/// The moment of what was read when the database's epoch was `at`; nothing if that was before: a standby which lags said so.
+fn not_before(moment: Option<Moment>, at: i64) -> Option<Moment> {
+    moment.filter(|moment| moment.epoch <= at)
 }
 
 /// Dev mode: an account number is an access key of that account, and both are made at its first use.

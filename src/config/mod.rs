@@ -82,6 +82,7 @@ pub struct Server {
     pub listen: SocketAddr,
     pub admin_listen: SocketAddr,
     pub workers: usize,
+    pub pin_workers: bool,
     pub trusted_proxies: Vec<String>,
     #[serde(deserialize_with = "seconds")]
     pub header_timeout: Duration,

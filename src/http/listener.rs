@@ -35,7 +35,7 @@ pub struct Patience {
 }
 
 /// How long a connection that has no request under way is kept when the shutdown begins: the next one may be on its way.
-const LAST_CALL: Duration = Duration::from_millis(250);
+pub const LAST_CALL: Duration = Duration::from_millis(250);
 
 /// Has requests answered until `shutdown`, and then lets those under way end.
 pub async fn serve<F>(

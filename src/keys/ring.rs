@@ -200,6 +200,14 @@ impl KeyRing {
         held.refused.is_none() && held.snapshot.is_some_and(within)
     }
 
+    /// Refuses while the database is known to have run backwards: what was disabled since is enabled in it.
+    ///
+    /// # Errors
+    /// [`Error::CannotSign`], with what to do.
+    pub fn check_history(&self) -> Result<()> {
+        if self.held().ran_back_to.is_some() { Err(Error::CannotSign(RAN_BACK)) } else { Ok(()) }
+    }
+
     /// The right to sign now.
     ///
     /// # Errors

@@ -340,14 +340,23 @@ pub async fn change(
     }
     insist_unsealed(db, seal).await?;
     let fresh = make(&wanted, policy, reading.now, seal).await?;
+    let mut tried: Vec<Step> = Vec::new();
     let outcome = retry!(db, |conn| {
         let mut transaction = conn.begin().await?;
-        let outcome = write(&mut transaction, policy, &reading, &fresh, &decide).await?;
-        if matches!(outcome, Outcome::Written(_)) {
-            installation::bump_epoch(&mut transaction).await?;
-            transaction.commit().await?;
+        match write(&mut transaction, policy, &reading, &fresh, &decide).await? {
+            Outcome::Written(steps) => {
+                installation::bump_epoch(&mut transaction).await?;
+                tried.clone_from(&steps);
+                transaction.commit().await?;
+                Ok(Outcome::Written(steps))
+            }
+            // It may be that an earlier try was done, and only the answer to its commit lost.
+            Outcome::Lost if !tried.is_empty() => {
+                let now = Reading::take(&mut transaction, issuer, Which::All).await?;
+                Ok(if are_done(&tried, &fresh, &now.keys) { Outcome::Written(tried.clone()) } else { Outcome::Lost })
+            }
+            outcome => Ok(outcome),
         }
-        Ok(outcome)
     })?;
     if let Outcome::Written(steps) = &outcome {
         for step in steps {
@@ -355,6 +364,19 @@ pub async fn change(
         }
     }
     Ok(outcome)
+}
+
+/// Whether the keys are such as these steps make them, whose times tell them from anybody else's.
+fn are_done(steps: &[Step], fresh: &[Fresh], keys: &[SigningKey]) -> bool {
+    let has = |kid: &str, is_so: &dyn Fn(&SigningKey) -> bool| keys.iter().any(|key| key.kid == kid && is_so(key));
+    steps.iter().all(|step| match step {
+        Step::Publish { .. } => fresh.iter().any(|made| has(&made.public_jwk.kid, &|_| true)),
+        Step::Begin { kid, at } => has(kid, &|key| key.sign_from == Some(*at)),
+        Step::End { kid, at, .. } => has(kid, &|key| key.sign_until == Some(*at)),
+        Step::Resume { kid } => has(kid, &|key| key.sign_until.is_none()),
+        Step::Revoke { kid, at } => has(kid, &|key| key.revoked_at == Some(*at)),
+        Step::Destroy { kid } => has(kid, &|key| key.private_sealed.is_none()),
+    })
 }
 
 /// The keys that `steps` publish.

@@ -41,7 +41,8 @@ pub struct AccessKey {
     pub status: Status,
     /// Since when it exists.
     pub created_at: OffsetDateTime,
-    /// How many secrets it has had.
+    /// Which of all secrets that a key of this id has had, one that was deleted included: the installation's epoch when it was
+    /// set, so that none ever has the number of another.
     pub secret_version: i64,
     /// When it was last used, to a minute or so.
     pub last_used_at: Option<OffsetDateTime>,
@@ -192,7 +193,8 @@ impl AccessKey {
         let sealed = seal.seal(place(id, account_id), secret.expose())?;
         let mut tx = sqlx::Connection::begin(conn).await?;
         let made = sqlx::query!(
-            "insert into access_keys (access_key_id, account_id, secret_sealed) values ($1, $2, $3)
+            "insert into access_keys (access_key_id, account_id, secret_sealed, secret_version)
+             values ($1, $2, $3, coalesce((select epoch from installation), 0) + 1)
              on conflict (access_key_id) do nothing",
             id.as_str(),
             account_id.as_str(),
@@ -223,7 +225,8 @@ impl AccessKey {
         let sealed = seal.seal(place(id, account_id), secret.expose())?;
         let mut tx = sqlx::Connection::begin(conn).await?;
         let found = sqlx::query!(
-            "update access_keys set secret_sealed = $3, secret_version = secret_version + 1
+            "update access_keys set secret_sealed = $3,
+                 secret_version = greatest(secret_version, (select epoch from installation)) + 1
              where access_key_id = $1 and account_id = $2",
             id.as_str(),
             account_id.as_str(),
@@ -374,7 +377,8 @@ impl AccessKey {
     pub async fn give_up_secret(&self, conn: &mut PgConnection, seal: &Seal) -> Result<()> {
         let sealed = seal.seal(place(&self.id, &self.account_id), Secret::generate()?.expose())?;
         sqlx::query!(
-            "update access_keys set secret_sealed = $2, secret_version = secret_version + 1, status = $3
+            "update access_keys set secret_sealed = $2, status = $3,
+                 secret_version = greatest(secret_version, (select epoch from installation)) + 1
              where access_key_id = $1",
             self.id.as_str(),
             sealed,

@@ -149,8 +149,7 @@ fn post_restore_wants_to_be_told_of_every_list_and_takes_only_those_that_fit() {
                 assert_eq!(key["Policy"]["Statement"]["Effect"], "Allow", "{key}");
                 key["Policy"] = json!({ "Statement": [] });
             } else if key["AccessKeyId"] == third {
-                assert_eq!(key["SecretVersion"], 1, "{key}");
-                key["SecretVersion"] = json!(2);
+                key["SecretVersion"] = json!(key["SecretVersion"].as_i64().unwrap() + 1);
             }
         }
     });

@@ -273,3 +273,26 @@ async fn what_is_under_way_is_brought_to_its_end() {
     let ended = broker.end_within(Duration::from_secs(15)).await;
     assert_eq!(ended.code, Some(0), "{}", ended.stderr);
 }
+
+#[tokio::test]
+async fn whoever_does_not_read_his_answer_holds_the_end_up_no_longer_than_is_set() {
+    let database = Database::migrated().await;
+    // The defaults in the whole form.
+    let (delay, limit) = size((0, 4), (1, 15));
+    let broker = Launch::serve(&database.url)
+        .env("SYMBOLON__SERVER__DRAIN_DELAY", &delay.to_string())
+        .env("SYMBOLON__SERVER__DRAIN_TIMEOUT", &limit.to_string())
+        .start()
+        .await;
+    let _slow = Raw::slow_reader(&broker.url, "/.well-known/jwks.json").await;
+    broker.signal(Signal::SIGTERM);
+    let began = Instant::now();
+    let ended = broker.end_within(Duration::from_secs(limit)).await;
+    let took = began.elapsed();
+    assert_eq!(ended.code, Some(0), "{}", ended.stderr);
+    assert!(ended.stderr.contains("some requests did not end"), "nothing held it up: {}", ended.stderr);
+
+    let mut figures = Figures::of("6-drain-held-up", "The end of a broker, held up by a client that never reads");
+    figures.row("from SIGTERM to exit", &format!("≤ {limit} s"), format!("{:.2} s", took.as_secs_f64()));
+    figures.publish();
+}

@@ -57,8 +57,8 @@ impl Operator {
         (of("AccessKeyId"), of("SecretAccessKey"))
     }
 
-    /// Gives an access key of this tenant another secret, by a seed.
-    pub async fn exchange_secret(&self, account: &str, id: &str) {
+    /// Gives an access key of this tenant another secret, or makes it if there is none of this id, by a seed.
+    pub async fn seed_another_secret(&self, account: &str, id: &str) {
         let tenants = self.json(&["tenant", "list"]).await;
         let tenant =
             tenants["Tenants"].as_array().unwrap().iter().find(|tenant| tenant["AccountId"] == account).unwrap();

@@ -67,6 +67,7 @@ impl Stage {
         for (name, account) in [
             ("disabled", ACCOUNT),
             ("deleted", ACCOUNT),
+            ("made anew", ACCOUNT),
             ("restricted", ACCOUNT),
             ("restricted otherwise", ACCOUNT),
             ("of another secret", ACCOUNT),
@@ -98,7 +99,10 @@ impl Stage {
         for name in ["restricted", "restricted otherwise"] {
             operator.ok(&["access-key", "set-policy", &keys[name].0, "--policy", &guests]).await;
         }
-        operator.exchange_secret(ACCOUNT, &keys["of another secret"].0).await;
+        operator.ok(&["access-key", "delete", &keys["made anew"].0]).await;
+        for name in ["made anew", "of another secret"] {
+            operator.seed_another_secret(ACCOUNT, &keys[name].0).await;
+        }
         operator.ok(&["tenant", "disable", OTHER_ACCOUNT]).await;
         client.identity(&one.url, &pool, "bob, who came after the dump").await;
         for broker in [&one, &other] {
@@ -191,6 +195,11 @@ async fn what_was_revoked_after_the_dump_stays_so_under_brokers_that_ran_all_the
             broker.until("it notices", async || broker.readiness().await.1.contains("symbolon post-restore")).await;
             assert_eq!(broker.readiness().await.0, 503);
             at.client.token(&broker.url, &at.pool, "alice").await.is_internal_error();
+            for (name, gone) in &at.gone {
+                let answer = gone.call(&broker.url, "ListIdentityPools", &json!({ "MaxResults": 1 })).await;
+                assert_eq!(answer.status, 500, "{name}: {answer:?}");
+                looked_at += 1;
+            }
         }
         // However much is changed in the restored state, it does not become the one that was lost.
         run(&at.database.url, "update installation set epoch = epoch + 1000").await;
@@ -215,7 +224,7 @@ async fn what_was_revoked_after_the_dump_stays_so_under_brokers_that_ran_all_the
         let done = Operator::of(&proxy.url(&at.database.url), MASTER_KEY).json(&args).await;
         assert!(!proxy.is_losing());
         assert_eq!(done["RevokedSigningKeys"], json!([at.revoked]), "{done}");
-        assert_eq!(done["DisabledAccessKeys"].as_array().unwrap().len(), 5, "{done}");
+        assert_eq!(done["DisabledAccessKeys"].as_array().unwrap().len(), 6, "{done}");
         assert_eq!(done["DisabledTenants"], json!([OTHER_ACCOUNT]), "{done}");
         assert_eq!(done["LostSigningKeys"].as_array().unwrap().len(), 1, "the key that was made when one was revoked");
 
@@ -253,7 +262,7 @@ async fn what_was_revoked_after_the_dump_stays_so_under_brokers_that_ran_all_the
     figures.row("of how many, before, between and after", "", all.tokens);
     figures.row("JWKS that showed it", "0", format!("{} of {}", all.shows_revoked, all.jwks));
     figures.row(
-        "access keys disabled, deleted, or given another policy or secret after the dump that opened again",
+        "access keys disabled, deleted, made anew, or given another policy or secret after the dump that opened again, before or after",
         "0",
         format!("0 of {looked_at}"),
     );

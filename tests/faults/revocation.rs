@@ -6,10 +6,11 @@ use std::time::{Duration, Instant};
 
 use tokio::task::JoinHandle;
 
-use crate::broker::{Broker, Launch};
+use crate::broker::{Broker, Launch, MASTER_KEY};
 use crate::client::{self, Client};
 use crate::database::Database;
 use crate::figures::{Figures, size};
+use crate::operator::Operator;
 use crate::proxy::Proxy;
 use crate::schedule::Schedule;
 use crate::verifiers::Token;
@@ -173,4 +174,22 @@ async fn a_revoked_key_signs_nothing_after_the_fence_and_is_shown_no_more_after_
         seconds(longest.shown_deaf),
     );
     figures.publish();
+}
+
+#[tokio::test]
+async fn a_change_of_keys_whose_commit_is_not_answered_is_told_as_done() {
+    let database = Database::migrated().await;
+    let _broker = Launch::serve(&database.url).start().await;
+    let direct = Operator::of(&database.url, MASTER_KEY);
+    let proxy = Proxy::start(&database.server).await;
+    let operator = Operator::of(&proxy.url(&database.url), MASTER_KEY);
+    let [first] = direct.keys("ACTIVE").await.try_into().unwrap();
+    for change in [&["key", "rotate", "--force"][..], &["key", "revoke", &first, "--force"]] {
+        // Behind those to two looks at the master keys.
+        proxy.lose_an_answer_after(2);
+        operator.ok(change).await;
+        assert!(!proxy.is_losing(), "{change:?} committed nothing");
+    }
+    assert_eq!(direct.keys("REVOKED").await, [first]);
+    assert!(direct.ok(&["key", "audit"]).await.starts_with("clean"));
 }

@@ -6,10 +6,11 @@ use std::time::{Duration, Instant};
 use futures_util::future::join_all;
 use serde_json::json;
 
-use crate::broker::{Broker, Launch};
+use crate::broker::{Broker, Launch, MASTER_KEY};
 use crate::client::Client;
-use crate::database::add_developer;
+use crate::database::{ACCOUNT, add_developer, connect};
 use crate::figures::{Figures, size};
+use crate::operator::Operator;
 use crate::proxy::{Proxy, Shape};
 use crate::replication::Cluster;
 
@@ -91,6 +92,33 @@ async fn a_broker_led_to_a_standby_finds_the_primary_in_one_call_and_goes_on_whe
     );
     figures.row("Brokers that were restarted when their standby was promoted", "0", 0);
     figures.publish();
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_disabled_access_key_that_a_lagging_standby_still_has_enabled_is_not_remembered() {
+    let cluster = Cluster::start(2).await;
+    let operator = Operator::of(&cluster.url(), MASTER_KEY);
+    add_developer(&cluster.url(), "AKIADEVELOPERNUMBER1").await;
+    let proxy = Proxy::start_to(0, &cluster.socket(PRIMARY)).await;
+    let broker = Launch::serve(&proxy.url(&cluster.url())).env("SYMBOLON__KEYS__POLL_INTERVAL", "1").start().await;
+    let (key, secret) = operator.access_key(ACCOUNT).await;
+    let client = Client::new(&key, &secret);
+    let ask = async || client.call(&broker.url, "ListIdentityPools", &json!({ "MaxResults": 1 })).await;
+    assert_eq!(ask().await.status, 200);
+
+    let to_standby = Proxy::start_to(0, &cluster.socket(STANDBY)).await;
+    let mut standby = connect(&to_standby.url(&cluster.url())).await;
+    sqlx::query("select pg_wal_replay_pause()").execute(&mut standby).await.unwrap();
+    operator.ok(&["access-key", "disable", &key]).await;
+    broker.until("the broker has heard", async || ask().await.status == 400).await;
+
+    proxy.lead_to(&cluster.socket(STANDBY));
+    proxy.cut_off();
+    broker.until("it reads what was before", async || ask().await.status == 200).await;
+    proxy.lead_to(&cluster.socket(PRIMARY));
+    proxy.cut_off();
+    let answer = ask().await;
+    assert_eq!((answer.status, answer.exception()), (400, "UnrecognizedClientException"), "{answer:?}");
 }
 
 /// Has the broker read with many connections at the same time, and says how many it has now.
