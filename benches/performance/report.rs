@@ -42,7 +42,8 @@ impl Report {
         }
         if let [rsa, ecdsa] = &self.goals[..] {
             text += "\n### Goals\n\n";
-            let targets = targets(rsa, ecdsa, self.bytes_per_identity);
+            let most_memory = rows.iter().map(|row| row.peak).fold(0.0, f64::max);
+            let targets = targets(rsa, ecdsa, most_memory, self.bytes_per_identity);
             text += &table(&GOALS, targets.iter().map(|target| target.cells().into()));
         }
         text
