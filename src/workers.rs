@@ -1,7 +1,7 @@
 //! The threads that serve requests: one for each core, each with sockets, timers and tasks of its own.
 //!
 //! A connection stays with the thread that it was given to. What threads that share all tasks gain in evenness they lose
-//! by waking each other for every one of them, which costs more than a whole signature by an elliptic curve. Each thread
+//! by waking each other for every one of them, which costs as much as a whole signature by an elliptic curve. Each thread
 //! signs what it serves, so that there are never more signatures under way than cores: those who are too many wait, and
 //! the time of each stays what it is.
 
