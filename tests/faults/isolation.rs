@@ -1,27 +1,19 @@
-//! Tenants who share two replicas, with everything of theirs remembered there: a foreign id is as one that nobody has, and a
-//! refused signature costs the broker the same whatever is wrong with it.
+//! Tenants who share two replicas, with everything of theirs remembered there: a foreign id is as one that nobody has.
 
 use std::collections::BTreeMap;
-use std::hint::black_box;
-use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
-use symbolon::ids::{AccessKeyId, AccountId};
-use symbolon::sigv4::{Rules, Service, parse};
-use symbolon::tenants::access_key::{Secret, UsableKey};
-use symbolon::tenants::remembered_key::RememberedKey;
-use time::OffsetDateTime;
 
 use crate::broker::Broker;
-use crate::client::{Answer, Client, PROVIDER, get_id};
-use crate::database::{ACCOUNT, Database, add_developer_of, checksum, run};
+use crate::client::{Answer, Client, get_id};
+use crate::database::{ACCOUNT, add_developer_of, checksum, run};
 use crate::federation::Federation;
 use crate::figures::{Figures, size};
 use crate::questions::{DEVELOPER, Named, OF_IDENTITIES, OF_POOLS, OF_RESOURCES};
 
-const OTHER: &str = "210987654321";
+pub const OTHER: &str = "210987654321";
 /// Ids of the right form that nobody has.
-const NO_POOL: &str = "us-east-1:3f2504e0-4f89-41d3-9a0c-0305e82c3301";
+pub const NO_POOL: &str = "us-east-1:3f2504e0-4f89-41d3-9a0c-0305e82c3301";
 const NO_IDENTITY: &str = "us-east-1:157d6171-ee1b-c968-98c2-0123456789ab";
 
 /// A tenant, with a pool and those who are in it.
@@ -165,139 +157,4 @@ impl Matrix<'_> {
             self.asked += 1;
         }
     }
-}
-
-/// What is wrong with a signature.
-const KINDS: [&str; 3] =
-    ["an access key that nobody has", "a foreign key, wrong secret", "one's own key, wrong secret"];
-
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_refused_signature_costs_the_same_whatever_is_wrong_with_it() {
-    let (rounds, calls) = (size(15, 151), size(10, 30));
-    let (database, own) = Database::with_developer().await;
-    let foreign = add_developer_of(OTHER, &database.url, "AKIADEVELOPERNUMBER2").await;
-    let broker = crate::broker::Launch::serve(&database.url)
-        .env("SYMBOLON__SERVER__WORKERS", "1")
-        .env("SYMBOLON__KEYS__POLL_INTERVAL", "59")
-        .start()
-        .await;
-    let pool = own.create_pool(&broker.url).await;
-    let theirs = foreign.create_pool(&broker.url).await;
-    let keys = ["AKIANOBODYASKSABOUT1", "AKIADEVELOPERNUMBER2", "AKIADEVELOPERNUMBER1"];
-    let wrong = keys.map(|key| Client::new(key, "wrongwrongwrongwrongwrongwrongwrongwrong"));
-    // The two that exist are remembered.
-    for (client, pool) in [(&own, &pool), (&foreign, &theirs)] {
-        assert_eq!(client.token(&broker.url, pool, "user").await.status, 200);
-    }
-
-    let (mut cpu, mut times) = ([const { Vec::new() }; 3], [const { Vec::new() }; 3]);
-    let body = json!({ "IdentityPoolId": pool, "Logins": { PROVIDER: "user" } });
-    for round in 0..rounds {
-        for turn in 0..KINDS.len() {
-            // Whatever else changes with time meets each of them first as often as last.
-            let kind = (turn + round) % KINDS.len();
-            let request = wrong[kind].sign(&broker.url, "GetOpenIdTokenForDeveloperIdentity", &body);
-            let before = cpu_time(&broker);
-            for _ in 0..calls {
-                let began = Instant::now();
-                let answer = wrong[kind].send(&request).await.unwrap();
-                times[kind].push(began.elapsed());
-                let expected = if kind == 0 { "UnrecognizedClientException" } else { "InvalidSignatureException" };
-                assert_eq!((answer.status, answer.exception()), (400, expected), "{answer:?}");
-            }
-            cpu[kind].push(cpu_time(&broker).saturating_sub(before) / u32::try_from(calls).unwrap());
-        }
-    }
-    // Against the round's first kind: what else the machine does meets those of one round alike.
-    let ratio = |kind: usize| {
-        let mut ratios: Vec<f64> =
-            cpu[kind].iter().zip(&cpu[0]).map(|(one, first)| one.as_secs_f64() / first.as_secs_f64()).collect();
-        ratios.sort_by(f64::total_cmp);
-        ratios[rounds / 2]
-    };
-    let ratios = [ratio(0), ratio(1), ratio(2)];
-    let cpu = cpu.map(median);
-    let times = times.map(median);
-    assert!(cpu.iter().all(|cpu| !cpu.is_zero()), "the system does not say what a process costs");
-    let (least, most) = (ratios.iter().copied().fold(1.0, f64::min), ratios.iter().copied().fold(1.0, f64::max));
-    let spread = most / least - 1.0;
-    assert!(spread < 0.3, "{ratios:?} of {cpu:?}");
-
-    let mut figures = Figures::of("9-isolation-work", "Isolation: the work of refusing a signature");
-    for (kind, (cpu, time)) in KINDS.iter().zip(cpu.iter().zip(&times)) {
-        let us = |time: &Duration| time.as_secs_f64() * 1_000_000.0;
-        let measured = format!("{:.1} µs of the broker's CPU, answered in {:.1} µs", us(cpu), us(time));
-        figures.row(&format!("{kind} (medians)"), "", measured);
-    }
-    let calls = format!("{} %, over {} calls of each", (spread * 100.0).round(), rounds * calls);
-    figures.row("dearest over cheapest, of the broker's CPU (medians of the rounds)", "< 30 % apart", calls);
-    figures.publish();
-}
-
-/// What is done behind the look-up alone, without all that a request costs beside it, which would hide any difference.
-#[test]
-#[expect(clippy::disallowed_methods, reason = "the signer of a real client reads the real clock")]
-fn behind_the_look_up_every_kind_of_wrong_signature_is_the_same_work() {
-    const AT_ONCE: u32 = 20;
-    let rounds = size(301, 3_001);
-    let client = Client::new("AKIADEVELOPERNUMBER1", "wrongwrongwrongwrongwrongwrongwrongwrong");
-    let body = json!({ "IdentityPoolId": NO_POOL, "Logins": { PROVIDER: "user" } });
-    let (head, body) = client.sign("http://localhost", "GetOpenIdTokenForDeveloperIdentity", &body).received();
-    let rules = Rules { services: &[Service::COGNITO_IDENTITY], regions: None };
-    let presented = parse(&head, &rules).unwrap().check_time(OffsetDateTime::now_utc()).unwrap();
-    let stored = |account: &str, secret: &str| {
-        let (id, account_id) =
-            (AccessKeyId::parse("AKIADEVELOPERNUMBER1").unwrap(), AccountId::parse(account).unwrap());
-        UsableKey { id, account_id, secret: Secret::new(secret), policy: None }
-    };
-    let refuse = |kind: usize, key: &RememberedKey| {
-        if kind == 0 {
-            drop(black_box(presented.refuse_unknown_key(body.as_bytes())));
-        } else {
-            assert!(presented.verify(&key.signing_key(&presented), body.as_bytes()).is_err());
-        }
-    };
-
-    let mut times = [const { Vec::new() }; 3];
-    for round in 0..rounds {
-        for turn in 0..KINDS.len() {
-            let kind = (turn + round) % KINDS.len();
-            // As they come from the look-up: nothing has been derived from them yet.
-            let account = if kind == 1 { OTHER } else { ACCOUNT };
-            let secret = "the right secret of this key, forty bytes";
-            let found: Vec<_> = (0..AT_ONCE).map(|_| RememberedKey::new(stored(account, secret))).collect();
-            let began = Instant::now();
-            for key in &found {
-                refuse(kind, key);
-            }
-            times[kind].push(began.elapsed() / AT_ONCE);
-        }
-    }
-    let times = times.map(median);
-    let (least, most) = (times.iter().min().unwrap(), times.iter().max().unwrap());
-    let spread = most.as_secs_f64() / least.as_secs_f64() - 1.0;
-    assert!(spread < 0.15, "{times:?}");
-
-    let mut figures =
-        Figures::of("9-isolation-signature", "Isolation: what a wrong signature costs behind the look-up");
-    for (kind, time) in KINDS.iter().zip(&times) {
-        figures.row(&format!("{kind} (median)"), "", format!("{:.1} µs", time.as_secs_f64() * 1_000_000.0));
-    }
-    figures.row("dearest over cheapest", "< 15 % apart", format!("{:.1} %", spread * 100.0));
-    figures.publish();
-}
-
-fn median(mut values: Vec<Duration>) -> Duration {
-    values.sort_unstable();
-    values[values.len() / 2]
-}
-
-/// The time that all threads of the process have spent on a processor.
-fn cpu_time(broker: &Broker) -> Duration {
-    let tasks = std::fs::read_dir(format!("/proc/{}/task", broker.pid())).unwrap();
-    let nanos = tasks.flatten().filter_map(|task| {
-        let stat = std::fs::read_to_string(task.path().join("schedstat")).ok()?;
-        stat.split_whitespace().next()?.parse::<u64>().ok()
-    });
-    Duration::from_nanos(nanos.sum())
 }

@@ -70,6 +70,7 @@ mod due_rotations;
 mod failover;
 mod fuzzing;
 mod isolation;
+mod isolation_work;
 mod linearizability;
 mod master_keys;
 mod network;
