@@ -268,7 +268,7 @@ async fn no_verifier_of_any_kind_notices_a_turn() {
     for (kind, (name, _)) in KINDS.iter().enumerate() {
         let seen = outcome.of_kind(kind);
         assert_eq!(seen.refused, 0, "{name}: {seen:?}");
-        assert!(seen.accepted > size(0, seen.late), "{name}: the machine is too slow: {seen:?}");
+        assert!(seen.accepted > size(0, 100 * seen.late), "{name}: the machine is too slow: {seen:?}");
         // At turns all is excused for this one, and at the end most.
         assert!(kind == FIRST_KEY || (seen.at_the_end > 0 && seen.at_a_turn > 0), "{name}: {seen:?}");
         let Seen { accepted, late, at_a_turn, at_the_end, .. } = seen;
