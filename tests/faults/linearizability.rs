@@ -16,7 +16,7 @@ use crate::client::{Answer, PROVIDER, Signed, unsigned};
 use crate::database::run;
 use crate::dice::{Dice, new_seed};
 use crate::federation::Federation;
-use crate::figures::{Figures, size};
+use crate::figures::{Figures, is_whole, size};
 use crate::histories::{Event, order_of};
 use crate::proxy::Proxy;
 use crate::sign_in_model::Refusal;
@@ -28,6 +28,18 @@ const CALLS: usize = 7;
 const AT_ONCE: usize = 6;
 const DEVELOPERS: [&str; 3] = ["ada", "bea", "cleo"];
 const PUBLIC: [&str; 3] = ["a:ann", "a:bob", "b:ann"];
+/// What the whole form sees of each operation, beside successes.
+const REFUSALS: [(&str, &[Refusal]); 6] = [
+    ("GetId", &[]),
+    (
+        "GetOpenIdTokenForDeveloperIdentity",
+        &[Refusal::Registered, Refusal::NoMatch, Refusal::Forbidden, Refusal::Conflict],
+    ),
+    ("MergeDeveloperIdentities", &[Refusal::NoUser, Refusal::Conflict]),
+    ("UnlinkDeveloperIdentity", &[Refusal::NoUser, Refusal::Conflict]),
+    ("UnlinkIdentity", &[Refusal::NoMatch, Refusal::Forbidden]),
+    ("LookupDeveloperIdentity", &[Refusal::NoUser, Refusal::Conflict]),
+];
 /// Ends the broker's connections, whatever they are doing.
 const RESET: &str = "select pg_terminate_backend(pid) from pg_stat_activity
                      where datname = current_database() and pid <> pg_backend_pid()";
@@ -311,18 +323,39 @@ async fn whatever_concurrent_callers_of_two_replicas_see_happened_in_some_order_
     let (faults, Sums { calls, unknown, concurrent }) = tokio::join!(breaking, checking);
     let seen = std::mem::take(&mut *stage.seen.lock().unwrap());
     assert!(concurrent > calls / 2, "only {concurrent} of {calls} calls had company");
-    assert!(faults.kills.load(Ordering::Relaxed) > 0 && faults.resets.load(Ordering::Relaxed) > 0);
+    let [kills, resets, lost] =
+        [&faults.kills, &faults.resets, &faults.lost_answers].map(|count| count.load(Ordering::Relaxed));
+    assert!(kills > 0 && resets > 0 && lost > 0, "{kills} {resets} {lost}");
+    if is_whole() {
+        assert_much_is_known(&seen, calls, unknown, lost);
+    }
 
     let mut figures = Figures::of("7-linearizability", "Linearizability: two replicas, with faults");
     figures.row("histories checked", "≥ 200 in the whole form, all linearizable", histories);
     figures.row("calls in them", "", calls);
     figures.row("calls beside another of their history", "", concurrent);
-    figures.row("calls whose outcome nobody knows", "may take effect late or never", unknown);
-    figures.row("kinds of outcomes", "", seen.len());
-    figures.row("brokers killed and started again", "", faults.kills.load(Ordering::Relaxed));
-    figures.row("times that all connections to Postgres were reset", "", faults.resets.load(Ordering::Relaxed));
-    figures.row("answers to commits lost", "", faults.lost_answers.load(Ordering::Relaxed));
+    let promise = "fewer than one in ten, and than lost answers; may take effect late or never";
+    figures.row("calls whose outcome nobody knows", size("may take effect late or never", promise), unknown);
+    let promise = size("", "each operation done, and refused for each of its reasons");
+    figures.row("kinds of outcomes", promise, seen.len());
+    figures.row("brokers killed and started again", "> 0", kills);
+    figures.row("times that all connections to Postgres were reset", "> 0", resets);
+    figures.row("answers to commits lost", "> 0", lost);
     figures.publish();
+}
+
+/// Histories show little where operations are never done, or where nobody knows what came of them: that is allowed any effect.
+fn assert_much_is_known(seen: &BTreeMap<String, usize>, calls: usize, unknown: usize, lost: usize) {
+    for (operation, refusals) in REFUSALS {
+        for word in refusals.iter().map(|refusal| format!("{refusal:?}")).chain(["done".to_owned()]) {
+            assert!(seen.contains_key(&format!("{operation}: {word}")), "{operation} was never {word}: {seen:?}");
+        }
+    }
+    // Measured are 3 % of all, and 5 % on a machine that was so busy that each call met more faults.
+    assert!(unknown * 10 < calls, "nobody knows what came of {unknown} of {calls} calls: {seen:?}");
+    // A broker finds out whether a commit was done that it heard nothing of. Measured is half as many as were lost, or fewer,
+    // those of killed brokers included.
+    assert!(unknown < lost, "nobody knows what came of {unknown} calls, and {lost} answers were lost: {seen:?}");
 }
 
 /// What the histories came to.

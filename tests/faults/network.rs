@@ -47,6 +47,13 @@ const TROUBLES: [Trouble; 13] = [
     Trouble::Committed(Fault::Silence),
 ];
 
+impl Trouble {
+    /// Whether the broker is told that a connection has ended, and has nothing to wait for.
+    fn is_heard(self) -> bool {
+        matches!(self, Self::Struck(fault, _) | Self::Committed(fault) if fault != Fault::Silence)
+    }
+}
+
 /// What a call comes to when nothing befalls it.
 struct Undisturbed {
     outcome: String,
@@ -64,6 +71,9 @@ struct Tally {
     as_if_nothing: usize,
     refused: usize,
     refused_and_done: usize,
+    /// Of those struck: with connections that were reset or closed.
+    cut: usize,
+    cut_and_refused: usize,
     longest: Duration,
 }
 
@@ -106,12 +116,19 @@ async fn whatever_the_network_does_each_operation_is_done_once_or_not_at_all_and
         all.as_if_nothing += tally.as_if_nothing;
         all.refused += tally.refused;
         all.refused_and_done += tally.refused_and_done;
+        all.cut += tally.cut;
+        all.cut_and_refused += tally.cut_and_refused;
         all.longest = all.longest.max(tally.longest);
     }
+    assert!(all.cut > 0, "no connection was reset or closed");
+    assert!(all.cut_and_refused <= most_refused(all.cut), "{} of {} cut", all.cut_and_refused, all.cut);
     let mut figures = Figures::of("4-network", "A network that fails between broker and Postgres");
     figures.row("Calls of the 23 operations through it", "", all.calls);
     figures.row("Of them with a connection cut, closed on one side or silent in the middle", "", all.struck);
     figures.row("Answered as if nothing had happened", "", all.as_if_nothing);
+    let most = format!("≤ {}: they are tried again", most_refused(all.cut));
+    let refused = format!("{} of {}", all.cut_and_refused, all.cut);
+    figures.row("Refused where connections did not fall silent, but were reset or closed", &most, refused);
     figures.row("Refused (`InternalErrorException`, `Retry-After: 1`)", "", all.refused);
     figures.row("Of them done all the same: that the commit succeeded was not heard in time", "", all.refused_and_done);
     figures.row("Done twice, or in part", "0", 0);
@@ -119,6 +136,12 @@ async fn whatever_the_network_does_each_operation_is_done_once_or_not_at_all_and
     let limit = format!("≤ {} s", (HANDLER + FETCH + SLACK).as_secs());
     figures.row("Longest answer", &limit, format!("{:.2} s", all.longest.as_secs_f64()));
     figures.publish();
+}
+
+/// How many calls may be refused of those whose connections were reset or closed. What has ended is tried again over another
+/// connection, which nothing befalls: only a very busy machine is too late for that.
+fn most_refused(cut: usize) -> usize {
+    1 + cut / 50
 }
 
 impl Lane {
@@ -183,6 +206,8 @@ impl Lane {
         assert!(is_done || after == undisturbed.before, "{where_it_was}\n{after}\n{}", undisturbed.after);
         self.tally.calls += 1;
         self.tally.struck += usize::from(is_struck);
+        let is_cut = is_struck && trouble.is_heard();
+        self.tally.cut += usize::from(is_cut);
         self.tally.longest = self.tally.longest.max(took);
         if outcome(&answer) == undisturbed.outcome {
             assert!(is_done, "acknowledged, and not done: {where_it_was}");
@@ -191,6 +216,7 @@ impl Lane {
             assert!(is_struck, "refused for nothing: {where_it_was}");
             answer.is_internal_error();
             self.tally.refused += 1;
+            self.tally.cut_and_refused += usize::from(is_cut);
             self.tally.refused_and_done += usize::from(is_done && after != undisturbed.before);
         }
         self.proxy.bury();
