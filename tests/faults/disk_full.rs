@@ -11,14 +11,16 @@ use std::process::Command;
 use std::time::{Duration, Instant};
 
 use nix::unistd::{Uid, getgid, getuid};
+use serde_json::{Value, json};
 use sqlx::Connection as _;
 use sqlx::postgres::PgConnection;
 
 use crate::broker::Launch;
-use crate::client::{Answer, Client};
+use crate::client::Answer;
 use crate::database::{Durable, add_developer, count, public_dir};
+use crate::dice::{Dice, new_seed};
 use crate::figures::{Figures, is_whole, size};
-use crate::pressure::{Outcomes, Verifier, assert_nothing_is_half_written, is_insert};
+use crate::pressure::{Outcomes, Verifier, assert_nothing_is_half_written};
 use crate::proxy::Proxy;
 
 /// Where the disk is, for those who are inside.
@@ -94,19 +96,35 @@ impl Ballast {
     }
 }
 
-/// New users asked for, until so many in turn were refused.
-async fn until_refused(client: &Client, url: &str, pool: &str, next: &mut usize, refusals: usize) -> Outcomes {
+/// Asks for something new until that was refused so many times. Each time one statement with this `word` in it is sent, no
+/// more: a disk that is full is so for another try, too.
+async fn until_refused(
+    proxy: &Proxy,
+    word: &str,
+    refusals: usize,
+    mut ask: impl AsyncFnMut(usize) -> Answer,
+) -> Outcomes {
     let mut outcomes = Outcomes::default();
     let began = Instant::now();
+    proxy.take();
     while outcomes.shed < refusals {
         assert!(began.elapsed() < PATIENCE, "the disk is not full: {} were made", outcomes.served);
         let asked = Instant::now();
-        *next += 1;
-        // Long names fill a disk sooner.
-        let answer: Answer = client.token(url, pool, &format!("user-{next}-{}", "x".repeat(900))).await;
+        let answer = ask(outcomes.served + outcomes.shed).await;
         outcomes.count(&answer, asked.elapsed());
     }
+    let sent = proxy.take().iter().filter(|sent| sent.has(word)).count();
+    assert_eq!(sent, outcomes.served + outcomes.shed, "a write to a full disk was tried again: {word}");
+    assert!(outcomes.slowest_refusal() < REFUSED_WITHIN, "{:?}", outcomes.slowest_refusal());
     outcomes
+}
+
+/// A pool with so much in its tags that there is no room for it where others were refused.
+fn large_pool(dice: &mut Dice) -> Value {
+    let letters: Vec<char> = ('a'..='z').chain('A'..='Z').chain('0'..='9').collect();
+    let mut value = || (0..256).map(|_| *dice.pick(&letters)).collect::<String>();
+    let tags: serde_json::Map<_, _> = (0..50).map(|number| (format!("tag-{number}"), json!(value()))).collect();
+    json!({ "IdentityPoolName": "large", "AllowUnauthenticatedIdentities": true, "IdentityPoolTags": tags })
 }
 
 async fn on(disk: &Path) {
@@ -119,19 +137,24 @@ async fn on(disk: &Path) {
     let pool = client.create_pool(&broker.url).await;
     let alice = client.identity(&broker.url, &pool, "alice").await;
 
-    let (mut made, mut refused, mut served, mut next) = (1_i64, 0, 0, 0);
+    let mut dice = Dice::of(new_seed());
+    let (mut made, mut refused, mut pools_made, mut pools_refused, mut served) = (1_i64, 0, 1_i64, 0, 0);
     let (mut slowest, mut slowest_refusal) = (Duration::ZERO, Duration::ZERO);
     for round in 1..=rounds {
         let ballast = Ballast::fill(disk);
         let verifier = Verifier::start(&broker.url);
-        proxy.take();
-        let outcomes = until_refused(&client, &broker.url, &pool, &mut next, 5).await;
-        let inserts = proxy.take().iter().filter(|sent| is_insert(sent)).count();
-        // As many as were asked for: what finds the disk full once finds it full again.
-        assert_eq!(inserts, outcomes.served + outcomes.shed, "a write to a full disk was tried again");
-        slowest_refusal = slowest_refusal.max(outcomes.slowest_refusal());
-        made += i64::try_from(outcomes.served).unwrap();
-        refused += outcomes.shed;
+        // Long names fill a disk sooner. A user is made by one statement.
+        let name = |number: usize| format!("user-{round}-{number}-{}", "x".repeat(900));
+        let ask = async |number| client.token(&broker.url, &pool, &name(number)).await;
+        let users = until_refused(&proxy, "insert into logins", 5, ask).await;
+        // And a pool by a transaction.
+        let ask = async |_| client.call(&broker.url, "CreateIdentityPool", &large_pool(&mut dice)).await;
+        let pools = until_refused(&proxy, "insert into identity_pools", 3, ask).await;
+        made += i64::try_from(users.served).unwrap();
+        refused += users.shed;
+        pools_made += i64::try_from(pools.served).unwrap();
+        pools_refused += pools.shed;
+        slowest_refusal = slowest_refusal.max(users.slowest_refusal()).max(pools.slowest_refusal());
         // Reading goes on.
         for _ in 0..10 {
             assert_eq!(client.identity(&broker.url, &pool, "alice").await, alice);
@@ -140,6 +163,7 @@ async fn on(disk: &Path) {
         assert!(broker.said().contains("53100"), "refused for another reason: {}", broker.said());
         assert_nothing_is_half_written(&url).await;
         assert_eq!(count(&url, LOGINS).await, made, "a user who was refused is there, or one who was made is not");
+        assert_eq!(count(&url, "select count(*) from identity_pools").await, pools_made);
 
         ballast.remove();
         let room = Instant::now();
@@ -149,12 +173,12 @@ async fn on(disk: &Path) {
         broker.until_ready().await;
     }
     assert!(slowest < Duration::from_secs(5), "there is room, and the next user waits for {slowest:?}");
-    assert!(slowest_refusal < REFUSED_WITHIN, "{slowest_refusal:?}");
     let recovered = format!("{} ms", slowest.as_millis());
 
     let mut figures = Figures::of("5-pressure-disk", "Pressure: a full disk");
     figures.row("times that the disk was full", "", rounds);
     figures.row("new users refused meanwhile", "told to come again, no row left of them", refused);
+    figures.row("new pools refused meanwhile", "the same", pools_refused);
     figures.row("slowest of these refusals", "< 1 s", format!("{} ms", slowest_refusal.as_millis()));
     figures.row("statements sent for each of them", "1: not tried again", 1);
     figures.row("new users who were made", "all there", made);

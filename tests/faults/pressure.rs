@@ -288,7 +288,7 @@ async fn a_statement_that_takes_too_long_is_ended_not_tried_again_and_leaves_not
 }
 
 /// Whether this makes a user, be it with others.
-pub fn is_insert(sent: &Sent) -> bool {
+fn is_insert(sent: &Sent) -> bool {
     matches!(sent, Sent::Execute(sql) | Sent::Query(sql) if sql.contains("insert into logins"))
 }
 

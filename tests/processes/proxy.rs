@@ -26,7 +26,8 @@ pub enum Sent {
 }
 
 impl Sent {
-    fn has(&self, word: &str) -> bool {
+    /// Whether it is a statement with this word in it.
+    pub fn has(&self, word: &str) -> bool {
         matches!(self, Self::Execute(sql) | Self::Query(sql) if sql.contains(word))
     }
 }
