@@ -351,10 +351,10 @@ fn assert_much_is_known(seen: &BTreeMap<String, usize>, calls: usize, unknown: u
             assert!(seen.contains_key(&format!("{operation}: {word}")), "{operation} was never {word}: {seen:?}");
         }
     }
-    // Measured are 3 % of all, and 5 % on a machine that was so busy that each call met more faults.
+    // Measured are 3 % of all, and 8 % on a machine so busy that each call met more faults; 22 % if a broker tries nothing twice.
     assert!(unknown * 10 < calls, "nobody knows what came of {unknown} of {calls} calls: {seen:?}");
-    // A broker finds out whether a commit was done that it heard nothing of. Measured is half as many as were lost, or fewer,
-    // those of killed brokers included.
+    // A broker finds out whether a commit was done that it heard nothing of. Measured is a third of those that were lost, and
+    // two thirds on a busy machine, with the calls of killed brokers among them; 2.7 times as many if nothing is tried twice.
     assert!(unknown < lost, "nobody knows what came of {unknown} calls, and {lost} answers were lost: {seen:?}");
 }
 
