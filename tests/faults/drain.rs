@@ -280,8 +280,8 @@ async fn whoever_does_not_read_his_answer_holds_the_end_up_no_longer_than_is_set
     // The defaults in the whole form.
     let (delay, limit) = size((0, 4), (1, 15));
     let broker = Launch::serve(&database.url)
-        .env("SYMBOLON__SERVER__DRAIN_DELAY", &delay.to_string())
-        .env("SYMBOLON__SERVER__DRAIN_TIMEOUT", &limit.to_string())
+        .env("SYMBOLON__SERVER__DRAIN_DELAY", delay.to_string())
+        .env("SYMBOLON__SERVER__DRAIN_TIMEOUT", limit.to_string())
         .start()
         .await;
     let _slow = Raw::slow_reader(&broker.url, "/.well-known/jwks.json").await;
