@@ -25,7 +25,7 @@ const FENCE: Duration = Duration::from_secs(5);
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_broker_led_to_a_standby_finds_the_primary_in_one_call_and_goes_on_when_the_standby_is_promoted() {
-    let rounds = size(2, 20);
+    let rounds = size(1, 20);
     let mut cluster = Cluster::start(2).await;
     let client = add_developer(&cluster.url(), "AKIADEVELOPERNUMBER1").await;
     let proxy = Proxy::start_to(0, &cluster.socket(PRIMARY)).await;
