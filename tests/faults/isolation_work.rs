@@ -91,7 +91,7 @@ async fn a_whole_call_is_hashed_once_for_any_access_key_that_is_not_remembered()
     /// Under `server.max_body_bytes`.
     const LONG: usize = 700_000;
     const WRONG: &str = "wrongwrongwrongwrongwrongwrongwrongwrong";
-    let (rounds, calls) = (size(15, 61), size(5, 10));
+    let (rounds, calls) = (size(11, 61), size(5, 10));
     let (database, own) = Database::with_developer().await;
     add_developer_of(OTHER, &database.url, "AKIADEVELOPERNUMBER2").await;
     let broker = Launch::serve(&database.url)

@@ -119,7 +119,7 @@ fn open_files(broker: &Broker) -> usize {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn those_who_send_a_byte_now_and_then_keep_nobody_waiting() {
-    let (senders, pairs, requests) = (size(250, 1_000), size(5, 31), size(300, 1_000));
+    let (senders, pairs, requests) = (size(250, 1_000), size(3, 31), size(300, 1_000));
     // Each connection is a file of both sides; the broker inherits the limit.
     let (_, hard) = getrlimit(Resource::RLIMIT_NOFILE).unwrap();
     setrlimit(Resource::RLIMIT_NOFILE, hard, hard).unwrap();
