@@ -277,11 +277,12 @@ async fn what_is_under_way_is_brought_to_its_end() {
 #[tokio::test]
 async fn whoever_does_not_read_his_answer_holds_the_end_up_no_longer_than_is_set() {
     let database = Database::migrated().await;
-    // The defaults in the whole form.
+    // The defaults in the whole form, but for a write that would be given up before.
     let (delay, limit) = size((0, 4), (1, 15));
     let broker = Launch::serve(&database.url)
         .env("SYMBOLON__SERVER__DRAIN_DELAY", delay.to_string())
         .env("SYMBOLON__SERVER__DRAIN_TIMEOUT", limit.to_string())
+        .env("SYMBOLON__SERVER__REQUEST_TIMEOUT", "60")
         .start()
         .await;
     let _slow = Raw::slow_reader(&broker.url, "/.well-known/jwks.json").await;
