@@ -13,7 +13,7 @@ use time::OffsetDateTime;
 use crate::broker::{Broker, Launch};
 use crate::client::{Client, PROVIDER, Signed};
 use crate::database::{ACCOUNT, Database, add_developer_of};
-use crate::figures::{Figures, size};
+use crate::figures::{Figures, is_whole, size};
 use crate::isolation::{NO_POOL, OTHER};
 
 /// What is wrong with a signature.
@@ -91,7 +91,7 @@ async fn a_whole_call_is_hashed_once_for_any_access_key_that_is_not_remembered()
     /// Under `server.max_body_bytes`.
     const LONG: usize = 700_000;
     const WRONG: &str = "wrongwrongwrongwrongwrongwrongwrongwrong";
-    let (rounds, calls) = (size(11, 61), size(5, 10));
+    let (rounds, calls) = (size(1, 61), size(1, 10));
     let (database, own) = Database::with_developer().await;
     add_developer_of(OTHER, &database.url, "AKIADEVELOPERNUMBER2").await;
     let broker = Launch::serve(&database.url)
@@ -144,6 +144,10 @@ async fn a_whole_call_is_hashed_once_for_any_access_key_that_is_not_remembered()
             }
             costs[kind].push((long - short) / f64::from(calls));
         }
+    }
+    if !is_whole() {
+        // Each was refused as it should be. What that cost takes many calls to tell from whatever else the machine does.
+        return;
     }
     // Beyond that of reading it, which is the same round's first kind.
     let hashing = costs.each_ref().map(|costs_of_kind| {
