@@ -20,16 +20,21 @@ use crate::isolation::{NO_POOL, OTHER};
 const KINDS: [&str; 3] =
     ["an access key that nobody has", "a foreign key, wrong secret", "one's own key, wrong secret"];
 
+/// A broker that does little but what it is asked.
+async fn quiet(database: &Database) -> Broker {
+    Launch::serve(&database.url)
+        .env("SYMBOLON__SERVER__WORKERS", "1")
+        .env("SYMBOLON__KEYS__POLL_INTERVAL", "59")
+        .start()
+        .await
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_refused_signature_costs_the_same_whatever_is_wrong_with_it() {
     let (rounds, calls) = (size(15, 151), size(10, 30));
     let (database, own) = Database::with_developer().await;
     let foreign = add_developer_of(OTHER, &database.url, "AKIADEVELOPERNUMBER2").await;
-    let broker = Launch::serve(&database.url)
-        .env("SYMBOLON__SERVER__WORKERS", "1")
-        .env("SYMBOLON__KEYS__POLL_INTERVAL", "59")
-        .start()
-        .await;
+    let broker = quiet(&database).await;
     let pool = own.create_pool(&broker.url).await;
     let theirs = foreign.create_pool(&broker.url).await;
     let keys = ["AKIANOBODYASKSABOUT1", "AKIADEVELOPERNUMBER2", "AKIADEVELOPERNUMBER1"];
@@ -94,11 +99,7 @@ async fn a_whole_call_is_hashed_once_for_any_access_key_that_is_not_remembered()
     let (rounds, calls) = (size(1, 61), size(1, 10));
     let (database, own) = Database::with_developer().await;
     add_developer_of(OTHER, &database.url, "AKIADEVELOPERNUMBER2").await;
-    let broker = Launch::serve(&database.url)
-        .env("SYMBOLON__SERVER__WORKERS", "1")
-        .env("SYMBOLON__KEYS__POLL_INTERVAL", "59")
-        .start()
-        .await;
+    let broker = quiet(&database).await;
     let pool = own.create_pool(&broker.url).await;
     // Remembered from here on. The foreign one is not, since nobody signs with it rightly.
     own.identity(&broker.url, &pool, "user").await;
