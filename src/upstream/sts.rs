@@ -125,7 +125,7 @@ impl Sts {
             .header(ACCEPT, "text/xml, application/xml")
             .header(ACCEPT_ENCODING, "identity")
             .body(self.form(assume));
-        let response = request.send().await.map_err(Failure::on_the_way)?;
+        let response = request.send().await.map_err(on_the_way)?;
         let status = response.status().as_u16();
         let text = read(response).await?;
         if status == 200 {
@@ -135,9 +135,20 @@ impl Sts {
     }
 }
 
+/// What stopped the question; its time is not that of other questions.
+fn on_the_way(error: reqwest::Error) -> Failure {
+    let timed_out = error.is_timeout();
+    let failure = Failure::on_the_way(error);
+    if timed_out {
+        Failure { reason: "no whole answer within credentials.timeout".to_owned(), ..failure }
+    } else {
+        failure
+    }
+}
+
 async fn read(mut response: Response) -> Result<Zeroizing<String>, Failure> {
     let mut body = Zeroizing::new(Vec::new());
-    while let Some(chunk) = response.chunk().await.map_err(Failure::on_the_way)? {
+    while let Some(chunk) = response.chunk().await.map_err(on_the_way)? {
         if body.len() + chunk.len() > MAX_BYTES {
             return Err(Failure::bad_document(format!("the answer is longer than {MAX_BYTES} bytes")));
         }
@@ -175,7 +186,8 @@ fn refused(status: u16, xml: &str, token: &str) -> Result<Refused, Failure> {
     let shown = |text: String| if repeats(&text) { String::new() } else { text.chars().take(MAX_TEXT).collect() };
     let code = text_at(xml, &["Error", "Code"]).map(shown).filter(|code| !code.is_empty());
     let in_passing = |code: &str| {
-        matches!(status, 408 | 429)
+        // 409: Ceph makes a user for each identity, and two calls at once may both begin to.
+        matches!(status, 408 | 409 | 429)
             || ["IDPCommunicationError", "Throttling", "RequestTimeout", "SlowDown"].contains(&code)
     };
     match code {
@@ -267,6 +279,18 @@ mod tests {
         }
     }
 
+    #[tokio::test]
+    async fn an_sts_that_says_nothing_has_used_up_its_own_time() {
+        let silent = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let question =
+            Client::new().get(format!("http://{}", silent.local_addr().unwrap())).timeout(Duration::from_millis(50));
+        let failure = on_the_way(question.send().await.unwrap_err());
+        assert_eq!(
+            (failure.result, failure.reason.as_str()),
+            ("timeout", "no whole answer within credentials.timeout")
+        );
+    }
+
     #[test]
     fn a_refusal_is_told_from_a_failure() {
         let error = |code: &str, text: &str| {
@@ -284,6 +308,7 @@ mod tests {
             (400, "IDPCommunicationError"),
             (400, "Throttling"),
             (408, "RequestTimeout"),
+            (409, "EntityAlreadyExists"),
             (429, "TooMany"),
             (503, "SlowDown"),
             (500, "InternalFailure"),
