@@ -195,7 +195,7 @@ pub enum Which {
 }
 
 impl Reading {
-    /// Reads the clock, the epoch, and the keys of `issuer`; keys and version are of one moment.
+    /// Reads the clock, and the keys of `issuer`; keys, version and epoch are of one moment.
     ///
     /// # Errors
     /// If the database fails, or is not set up.
@@ -214,8 +214,8 @@ impl Reading {
         let rows = sqlx::query!(
             r#"select k.kid, k.alg, k.public_jwk as "public_jwk: Json<PublicJwk>", k.private_sealed, k.created_at,
                  k.publish_at, k.sign_from, k.sign_until, k.unpublish_at, k.revoked_at, k.version,
-                 r.version as ring_version
-               from signing_keys k join keyrings r on r.issuer = k.issuer
+                 r.version as ring_version, i.epoch
+               from signing_keys k join keyrings r on r.issuer = k.issuer cross join installation i
                where k.issuer = $1 and ($2::timestamptz is null or k.private_sealed is not null
                  or (k.revoked_at is null and (k.unpublish_at is null or k.unpublish_at > $2)))
                order by k.version, k.sign_from is null, k.kid"#,
@@ -224,7 +224,9 @@ impl Reading {
         )
         .fetch_all(conn)
         .await?;
-        let version = rows.first().map_or(head.version.unwrap_or(0), |row| row.ring_version);
+        // The database may be restored between both: keys from before then are known by their epoch.
+        let (version, epoch) =
+            rows.first().map_or((head.version.unwrap_or(0), head.epoch), |row| (row.ring_version, row.epoch));
         let keys = rows
             .into_iter()
             .map(|row| {
@@ -244,7 +246,7 @@ impl Reading {
                 })
             })
             .collect::<Result<_>>()?;
-        Ok(Self { now: head.now, epoch: head.epoch, issuer: head.issuer, others_end: head.others_end, version, keys })
+        Ok(Self { now: head.now, epoch, issuer: head.issuer, others_end: head.others_end, version, keys })
     }
 }
 

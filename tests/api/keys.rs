@@ -13,7 +13,7 @@ use symbolon::config::{self, Algorithm};
 use symbolon::db::Db;
 use symbolon::error::Error;
 use symbolon::installation::{self, Installation};
-use symbolon::keys::signing_key::reseal_one;
+use symbolon::keys::signing_key::{Reading, Which, reseal_one};
 use symbolon::keys::{KeyRing, Policy, Signer, State, control};
 use symbolon::seal::Seal;
 use tokio_util::sync::CancellationToken;
@@ -471,4 +471,23 @@ async fn the_audit_finds_private_halves_that_other_issuers_left() {
     assert!(found.len() == 2 && found.iter().all(|(rule, text)| *rule == "KEY10" && text.contains("destroyed")));
     ring.tick(&db, &seal).await.unwrap();
     assert_eq!(findings(&db, OTHER).await, []);
+}
+
+#[tokio::test]
+async fn the_epoch_of_keys_is_that_of_the_moment_in_which_they_were_read() {
+    let (db, seal) = installed().await;
+    replica().tick(&db, &seal).await.unwrap();
+    // An epoch that falls between one statement and the next, as it does where a restore is committed in between.
+    let falling = "create sequence steps;
+                   alter table installation rename to original;
+                   create view installation as
+                     select id, kind, issuer, created_at, 1000 - nextval('steps') as epoch from original";
+    let mut conn = db.conn().await;
+    sqlx::raw_sql(falling).execute(&mut *conn).await.unwrap();
+    let reading = Reading::take(&mut conn, ISSUER, Which::Live).await.unwrap();
+    assert!(!reading.keys.is_empty());
+    let last: i64 = sqlx::query("select 1000 - last_value from steps").fetch_one(&mut *conn).await.unwrap().get(0);
+    assert!(reading.epoch < 999, "{}: that of the first statement", reading.epoch);
+    // One value for each key at most, since the view is asked once for each row.
+    assert!(reading.epoch >= last, "{} was never there", reading.epoch);
 }

@@ -72,7 +72,7 @@ async fn of_four_brokers_that_race_for_a_due_rotation_one_makes_one_key() {
     Installation::find_or_create(&mut conn, Kind::Serve, ISSUER).await.unwrap();
 
     let made = async || usize::try_from(count(&database.url, "select count(*) from signing_keys").await).unwrap();
-    let rounds = size(20, 200);
+    let rounds = size(10, 200);
     let (mut lost, mut contended) = (0, 0);
     let mut previous = None;
     // The first race is for the issuer's first keys: one that signs, and one that waits.
@@ -111,8 +111,8 @@ async fn of_four_brokers_that_race_for_a_due_rotation_one_makes_one_key() {
     assert!(audit.findings.is_empty(), "{audit:?}");
 
     let mut figures = Figures::of("1-rotation-4-raced", "Rotations that four brokers race for");
-    figures.row("rotations due", size("20", "200"), rounds);
-    figures.row("new keys, beside the first two", size("20", "200"), made().await - 2);
+    figures.row("rotations due", size("10", "200"), rounds);
+    figures.row("new keys, beside the first two", size("10", "200"), made().await - 2);
     figures.row("rotations for which a broker came too late, and threw its key away", "more than half", contended);
     figures.row("keys thrown away", "", lost);
     figures.publish();

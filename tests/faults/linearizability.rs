@@ -300,7 +300,7 @@ async fn break_things(
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn whatever_concurrent_callers_of_two_replicas_see_happened_in_some_order_whatever_breaks() {
-    let histories = size(8, 300);
+    let histories = size(6, 300);
     let seed = new_seed();
     let at = Federation::start(&["ann", "bob"]).await;
     let mut brokers = Vec::new();

@@ -172,7 +172,7 @@ impl Stage {
             if let Some(session) = self.session(number).await {
                 self.who(number + 1, &http, &session).await;
             }
-            tokio::time::sleep(size(Duration::from_millis(20), Duration::ZERO)).await;
+            tokio::time::sleep(size(Duration::from_millis(60), Duration::ZERO)).await;
         }
     }
 

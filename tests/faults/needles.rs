@@ -1,6 +1,7 @@
 //! Secrets to be searched for, each in every form in which it could have been written down by mistake.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::ops::Range;
 use std::path::Path;
 
 use base64::Engine as _;
@@ -91,6 +92,8 @@ struct Form {
     bytes: Vec<u8>,
 }
 
+static EMPTY: [u8; 4096] = [0; 4096];
+
 /// A search for thousands of texts at once: where three bytes could begin one, it is compared.
 pub struct Search {
     starts: Vec<bool>,
@@ -99,17 +102,26 @@ pub struct Search {
 
 impl Search {
     fn each<'a>(&'a self, bytes: &[u8], mut found: impl FnMut(usize, &'a Form)) {
-        // Of megabytes, in an unoptimised build: no index is computed but where something could begin.
+        // Of megabytes, in an unoptimised build: no index is computed but where something could begin, and what is empty,
+        // as most of the WAL, is passed over.
         let mut last_three = 0;
-        for (end, byte) in bytes.iter().enumerate() {
-            last_three = (last_three << 8 | usize::from(*byte)) & 0xff_ffff;
-            if self.starts[last_three] && end >= 2 {
-                let rest = &bytes[end - 2..];
-                let forms = rest.get(..SHORTEST).and_then(|head| self.by_head.get(head));
-                for form in forms.into_iter().flatten().filter(|form| rest.starts_with(&form.bytes)) {
-                    found(end - 2, form);
+        let mut look = |range: Range<usize>| {
+            for (end, byte) in range.clone().zip(&bytes[range]) {
+                last_three = (last_three << 8 | usize::from(*byte)) & 0xff_ffff;
+                if self.starts[last_three] && end >= 2 {
+                    let rest = &bytes[end - 2..];
+                    let forms = rest.get(..SHORTEST).and_then(|head| self.by_head.get(head));
+                    for form in forms.into_iter().flatten().filter(|form| rest.starts_with(&form.bytes)) {
+                        found(end - 2, form);
+                    }
                 }
             }
+        };
+        for start in (0..bytes.len()).step_by(EMPTY.len()) {
+            let end = (start + EMPTY.len()).min(bytes.len());
+            let empty = bytes[start..end] == EMPTY[..end - start] && !self.starts[0];
+            // Something may begin before it, and go on in it.
+            look(start..if empty { end.min(start + 2) } else { end });
         }
     }
 
@@ -164,6 +176,19 @@ fn a_secret_is_found_in_each_of_its_forms_and_nothing_else_is() {
             String::from_utf8(around).unwrap().replace('/', "\\/").into_bytes(),
         ] {
             assert!(!search.find(&text).is_empty(), "{}", String::from_utf8_lossy(&text));
+        }
+    }
+    // In emptiness, at its edges and across them.
+    for length in (0..12).chain(4_070..4_120).chain(8_180..8_200) {
+        let empty = vec![0; length];
+        assert_eq!(search.find(&[&empty[..], secret, &[0; 9_000]].concat()).len(), 1, "after {length} zeros");
+    }
+    let mut zeros = Needles::default();
+    zeros.add("with zeros", [7_u8, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 9]);
+    zeros.add("after zeros", [0_u8, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 8]);
+    for (_, bytes) in zeros.secrets() {
+        for length in [0, 1, 4_094, 4_095, 4_096, 9_000] {
+            assert!(!zeros.search().find(&[&vec![0; length][..], bytes, &[0; 9_000]].concat()).is_empty());
         }
     }
     assert!(search.find(b"wJalrXUtnFEMI/K7MDENG+bPxRfiCYEXAMPLEKEX").is_empty());

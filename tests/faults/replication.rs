@@ -12,7 +12,7 @@ use sqlx::postgres::PgConnection;
 use sqlx::{AssertSqlSafe, Connection as _};
 use tempfile::TempDir;
 
-use crate::database::{Database, migrate, public_dir, run};
+use crate::database::{Database, data_dir, migrate, run};
 
 const APP_PASSWORD: &str = "apppassword";
 const REPLICATION_PASSWORD: &str = "replicationpassword";
@@ -59,7 +59,7 @@ fn project(path: &str) -> PathBuf {
 impl Cluster {
     /// So many servers, with Symbolon's schema and roles.
     pub async fn start(servers: usize) -> Self {
-        let dir = public_dir();
+        let dir = data_dir();
         // The programs, and whom they run as, are those of the server that tests share.
         let shared = Database::empty().await.server;
         let (bin, meta) = (shared.bin_dir().to_owned(), fs::metadata(shared.cluster_dir()).unwrap());

@@ -56,7 +56,7 @@ fn mint(client: &Client, broker: &Broker, pool: &str, is_over: &Arc<AtomicBool>)
             let answer = client.send(&request).await.unwrap();
             let kid = (answer.status == 200).then(|| Token::parse(answer.member("Token")).kid);
             asked.push(Asked { at, kid });
-            tokio::time::sleep(Duration::from_millis(10)).await;
+            tokio::time::sleep(Duration::from_millis(size(40, 10))).await;
         }
         asked
     })

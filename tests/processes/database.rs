@@ -25,6 +25,9 @@ use crate::client::Client;
 /// The tenant of every access key here.
 pub const ACCOUNT: &str = "123456789012";
 
+/// What databases with the schema are copied from.
+const MIGRATED: &str = "migrated";
+
 /// The server that tests share while any of them runs; the last one to let go stops it.
 fn shared() -> Arc<Postgres> {
     static SHARED: Mutex<Weak<Postgres>> = Mutex::new(Weak::new());
@@ -35,7 +38,12 @@ fn shared() -> Arc<Postgres> {
     // On a runtime of its own, since the first test's ends with that test.
     let start = || {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
-        runtime.block_on(Postgres::start(Options::ephemeral())).unwrap()
+        runtime.block_on(async {
+            let server = Postgres::start(Options::ephemeral()).await.unwrap();
+            run(&server.url(), &format!("create database {MIGRATED} template template0")).await;
+            migrate(&url_of(&server, MIGRATED)).await;
+            server
+        })
     };
     let server = Arc::new(std::thread::spawn(start).join().unwrap());
     *shared = Arc::downgrade(&server);
@@ -51,18 +59,21 @@ pub struct Database {
 impl Database {
     /// Without a schema.
     pub async fn empty() -> Self {
-        static NUMBER: AtomicU32 = AtomicU32::new(0);
-        let server = tokio::task::spawn_blocking(shared).await.unwrap();
-        let name = format!("process_{}", NUMBER.fetch_add(1, Ordering::Relaxed));
-        run(&server.url(), &format!("create database {name} template template0")).await;
-        Self { url: server.url().replace("/symbolon?", &format!("/{name}?")), server }
+        Self::like("template0", "").await
     }
 
     /// With the schema, and nothing else.
     pub async fn migrated() -> Self {
-        let made = Self::empty().await;
-        migrate(&made.url).await;
-        made
+        // Its files are copied, which is a fraction of the work of making them.
+        Self::like(MIGRATED, "strategy file_copy").await
+    }
+
+    async fn like(template: &str, how: &str) -> Self {
+        static NUMBER: AtomicU32 = AtomicU32::new(0);
+        let server = tokio::task::spawn_blocking(shared).await.unwrap();
+        let name = format!("process_{}", NUMBER.fetch_add(1, Ordering::Relaxed));
+        run(&server.url(), &format!("create database {name} template {template} {how}")).await;
+        Self { url: url_of(&server, &name), server }
     }
 
     /// With the schema and a developer.
@@ -73,6 +84,10 @@ impl Database {
     }
 }
 
+fn url_of(server: &Postgres, database: &str) -> String {
+    server.url().replace("/symbolon?", &format!("/{database}?"))
+}
+
 /// A durable server of a test's own, which may be killed and restarted.
 pub struct Durable {
     pub postgres: Postgres,
@@ -81,7 +96,7 @@ pub struct Durable {
 
 impl Durable {
     pub async fn start() -> Self {
-        let dir = public_dir();
+        let dir = data_dir();
         let started = Self::start_in(dir.path()).await;
         Self { _dir: Some(dir), ..started }
     }
@@ -97,7 +112,21 @@ impl Durable {
 
 /// A folder that every user may enter.
 pub fn public_dir() -> TempDir {
-    let dir = tempfile::Builder::new().prefix("symbolon-test-").tempdir_in("/tmp").unwrap();
+    public_dir_in("/tmp")
+}
+
+/// A folder for the files of servers: in memory where there is plenty, and no figure of a real disk is asked for. A process
+/// that is killed leaves the same behind in both.
+pub fn data_dir() -> TempDir {
+    const PLENTY: u64 = 4 << 30;
+    let memory = "/dev/shm";
+    let room = nix::sys::statvfs::statvfs(memory).map_or(0, |fs| fs.blocks_available() * fs.fragment_size());
+    let in_memory = std::env::var_os("SYMBOLON_FAULTS").is_none() && room >= PLENTY;
+    public_dir_in(if in_memory { memory } else { "/tmp" })
+}
+
+fn public_dir_in(parent: &str) -> TempDir {
+    let dir = tempfile::Builder::new().prefix("symbolon-test-").tempdir_in(parent).unwrap();
     std::fs::set_permissions(dir.path(), std::fs::Permissions::from_mode(0o755)).unwrap();
     dir
 }

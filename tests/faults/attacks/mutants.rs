@@ -323,7 +323,7 @@ async fn no_mutant_of_a_signed_request_is_accepted() {
     let seed = size(SEED, new_seed());
     let mut dice = Dice::of(seed);
     let mut sender = Sender::to(&scene.broker.url);
-    let (wanted, mut sent) = (size(400, 10_000), 0_usize);
+    let (wanted, mut sent) = (size(200, 10_000), 0_usize);
     let (mut kinds, mut refusals) = (BTreeMap::new(), BTreeMap::new());
     let (mut accepted, mut originals_sent) = (0, 0);
     let mut wrong = Vec::new();
