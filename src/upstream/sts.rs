@@ -282,8 +282,9 @@ mod tests {
     #[tokio::test]
     async fn an_sts_that_says_nothing_has_used_up_its_own_time() {
         let silent = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
-        let question =
-            Client::new().get(format!("http://{}", silent.local_addr().unwrap())).timeout(Duration::from_millis(50));
+        let config = config::Config::read(&config::Sources::default()).unwrap();
+        let client = keeping_client(&config.upstream, Duration::from_millis(50)).unwrap();
+        let question = client.get(format!("http://{}", silent.local_addr().unwrap()));
         let failure = on_the_way(question.send().await.unwrap_err());
         assert_eq!(
             (failure.result, failure.reason.as_str()),

@@ -117,6 +117,7 @@ pub fn public_dir() -> TempDir {
 
 /// A folder for the files of servers: in memory where there is plenty, and no figure of a real disk is asked for. A process
 /// that is killed leaves the same behind in both.
+#[expect(clippy::disallowed_methods, reason = "a switch of the tests, not of the product")]
 pub fn data_dir() -> TempDir {
     const PLENTY: u64 = 4 << 30;
     let memory = "/dev/shm";
