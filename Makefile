@@ -60,11 +60,11 @@ prepare: postgres ## make the offline query data (.sqlx) anew
 	.ci/with-postgres .ci/prepare-queries .sqlx
 
 # PostgreSQL 15 or newer: installed on Debian and Ubuntu when root, asked for elsewhere.
-postgres:
+postgres: ## install PostgreSQL where it is missing
 	@.ci/install-postgres
 
 # The AWS clients that the tests use, in an environment of their own: Python's, JavaScript's, and a browser.
-clients: $(CLIENTS)/installed
+clients: $(CLIENTS)/installed ## install the AWS clients of the tests and the README: target/clients/bin
 
 JAVASCRIPT := $(addprefix tests/clients/js/,package.json package-lock.json .npmrc)
 
@@ -72,7 +72,7 @@ $(CLIENTS)/installed: tests/clients/requirements.txt $(JAVASCRIPT) .ci/install-c
 	.ci/install-clients $(CLIENTS)
 
 # What the tests of faults put between brokers and PostgreSQL, unpacked from Debian's packages where the system has none.
-haproxy: $(HAPROXY)/installed
+haproxy: $(HAPROXY)/installed ## unpack HAProxy for the tests of faults
 
 $(HAPROXY)/installed: .ci/install-haproxy .ci/unpack-packages
 	.ci/install-haproxy $(HAPROXY)
