@@ -5,6 +5,7 @@
 //! after the other. Here a connection that was used to the end is at once free for the next, and every wait is bounded.
 
 use std::fmt;
+use std::io::ErrorKind;
 use std::ops::{Deref, DerefMut};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread::{self, ThreadId};
@@ -226,7 +227,8 @@ impl fmt::Debug for Connections {
 
 fn is_starting(error: &sqlx::Error) -> bool {
     match error {
-        sqlx::Error::Io(error) => error.kind() == std::io::ErrorKind::ConnectionRefused,
+        // The latter is what a socket in the file system says whose queue is full (unix(7), EAGAIN).
+        sqlx::Error::Io(error) => matches!(error.kind(), ErrorKind::ConnectionRefused | ErrorKind::WouldBlock),
         sqlx::Error::Database(error) => matches!(error.code().as_deref(), Some("57P03" | "53300")),
         _ => false,
     }
@@ -321,5 +323,20 @@ impl DerefMut for Conn {
     #[expect(clippy::expect_used, reason = "it is there until the end")]
     fn deref_mut(&mut self) -> &mut PgConnection {
         self.inner.as_mut().expect("a connection in use")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn who_is_not_there_yet_or_full_is_waited_for_and_nobody_else() {
+        let of_system = |code| sqlx::Error::Io(std::io::Error::from_raw_os_error(code));
+        let (full_queue, refused, reset) = (11, 111, 104);
+        assert!(is_starting(&of_system(full_queue)));
+        assert!(is_starting(&of_system(refused)));
+        assert!(!is_starting(&of_system(reset)));
+        assert!(!is_starting(&sqlx::Error::WorkerCrashed));
     }
 }
