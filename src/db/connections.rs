@@ -328,15 +328,16 @@ impl DerefMut for Conn {
 
 #[cfg(test)]
 mod tests {
+    use nix::errno::Errno;
+
     use super::*;
 
     #[test]
     fn who_is_not_there_yet_or_full_is_waited_for_and_nobody_else() {
-        let of_system = |code| sqlx::Error::Io(std::io::Error::from_raw_os_error(code));
-        let (full_queue, refused, reset) = (11, 111, 104);
-        assert!(is_starting(&of_system(full_queue)));
-        assert!(is_starting(&of_system(refused)));
-        assert!(!is_starting(&of_system(reset)));
+        let of_system = |errno: Errno| sqlx::Error::Io(errno.into());
+        assert!(is_starting(&of_system(Errno::EAGAIN)));
+        assert!(is_starting(&of_system(Errno::ECONNREFUSED)));
+        assert!(!is_starting(&of_system(Errno::ECONNRESET)));
         assert!(!is_starting(&sqlx::Error::WorkerCrashed));
     }
 }

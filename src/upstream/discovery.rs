@@ -5,7 +5,7 @@ use std::time::Duration;
 use reqwest::Url;
 use serde_json::Value;
 
-use super::fetch::{Document, Failure, Fetcher};
+use super::fetch::{Document, FETCH_TIMEOUT, Failure, Fetcher};
 use super::issuer::{KeysAt, NamedBy};
 use super::key_set::KeySet;
 
@@ -23,7 +23,9 @@ pub struct Published {
 /// # Errors
 /// If a document cannot be fetched, or does not say what it must.
 pub async fn fetch(fetcher: &Fetcher, keys_at: &KeysAt, patience: Duration) -> Result<Published, Failure> {
-    tokio::time::timeout(patience, published(fetcher, keys_at)).await.unwrap_or_else(|_| Err(Failure::timeout()))
+    tokio::time::timeout(patience, published(fetcher, keys_at))
+        .await
+        .unwrap_or_else(|_| Err(Failure::timeout(FETCH_TIMEOUT)))
 }
 
 async fn published(fetcher: &Fetcher, keys_at: &KeysAt) -> Result<Published, Failure> {

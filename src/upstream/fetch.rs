@@ -24,6 +24,9 @@ use crate::json;
 /// The largest document that is read, in bytes.
 const MAX_BYTES: usize = 256 * 1024;
 
+/// The setting that bounds how long an answer may take.
+pub(super) const FETCH_TIMEOUT: &str = "upstream.fetch_timeout";
+
 /// Gets documents of issuers.
 #[derive(Debug)]
 pub struct Fetcher {
@@ -71,10 +74,10 @@ impl Failure {
         Self { result: "bad_document", reason: reason.into() }
     }
 
-    /// Too long without an answer.
+    /// No answer within the time of this setting.
     #[must_use]
-    pub fn timeout() -> Self {
-        Self { result: "timeout", reason: "no whole answer within upstream.fetch_timeout".to_owned() }
+    pub fn timeout(setting: &str) -> Self {
+        Self { result: "timeout", reason: format!("no whole answer within {setting}") }
     }
 
     /// An answer that is neither a yes nor a no.
@@ -82,10 +85,10 @@ impl Failure {
         Self { result: "bad_status", reason: reason.into() }
     }
 
-    /// What stopped a request on its way.
-    pub(super) fn on_the_way(error: reqwest::Error) -> Self {
+    /// What stopped a request on its way, which may take the time of this setting.
+    pub(super) fn on_the_way(error: reqwest::Error, setting: &str) -> Self {
         if error.is_timeout() {
-            return Self::timeout();
+            return Self::timeout(setting);
         }
         let error = error.without_url();
         let mut causes = vec![error.to_string()];
@@ -239,7 +242,7 @@ async fn read(request: RequestBuilder) -> Result<Document, Failure> {
 
 async fn send(request: RequestBuilder) -> Result<Response, Failure> {
     let request = request.header(ACCEPT, "application/json").header(ACCEPT_ENCODING, "identity");
-    request.send().await.map_err(Failure::on_the_way)
+    request.send().await.map_err(|error| Failure::on_the_way(error, FETCH_TIMEOUT))
 }
 
 /// The document of a good answer.
@@ -255,7 +258,7 @@ async fn whole(response: Response) -> Result<Document, Failure> {
 async fn body(mut response: Response) -> Result<Vec<u8>, Failure> {
     check_body(&response)?;
     let mut body = Vec::new();
-    while let Some(chunk) = response.chunk().await.map_err(Failure::on_the_way)? {
+    while let Some(chunk) = response.chunk().await.map_err(|error| Failure::on_the_way(error, FETCH_TIMEOUT))? {
         if body.len() + chunk.len() > MAX_BYTES {
             return Err(too_large());
         }

@@ -213,6 +213,7 @@ mod tests {
     use time::OffsetDateTime;
 
     use super::*;
+    use crate::upstream::fetch::FETCH_TIMEOUT;
     use crate::upstream::issuer::NamedBy;
     use crate::upstream::key_set::Algorithm;
     use crate::upstream::tests::settings;
@@ -279,7 +280,7 @@ mod tests {
 
     #[test]
     fn an_issuer_that_does_not_answer_is_let_alone_for_a_cooldown() {
-        let known = settled(100, Err(Failure::timeout()));
+        let known = settled(100, Err(Failure::timeout(FETCH_TIMEOUT)));
         assert_eq!(step(&known, 129, "a"), "give up");
         assert_eq!(step(&known, 130, "a"), "fetch");
     }
@@ -287,9 +288,9 @@ mod tests {
     #[test]
     fn the_last_keys_serve_a_while_if_their_issuer_does_not_answer() {
         let mut known = settled(0, Ok(published("a", None)));
-        known.settle(Err(Failure::timeout()), Duration::from_secs(5000));
+        known.settle(Err(Failure::timeout(FETCH_TIMEOUT)), Duration::from_secs(5000));
         assert_eq!(step(&known, 5001, "a"), "use");
-        known.settle(Err(Failure::timeout()), Duration::from_hours(24));
+        known.settle(Err(Failure::timeout(FETCH_TIMEOUT)), Duration::from_hours(24));
         assert_eq!(step(&known, 86_400, "a"), "use");
         assert_eq!(step(&known, 86_401, "a"), "give up");
         assert_eq!(step(&known, 86_430, "a"), "fetch");

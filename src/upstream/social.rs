@@ -17,7 +17,7 @@ use std::time::Duration;
 use reqwest::Url;
 use serde_json::{Map, Value};
 
-use super::fetch::{self, Failure, Fetcher, Told};
+use super::fetch::{self, FETCH_TIMEOUT, Failure, Fetcher, Told};
 use super::issuer::NamedBy;
 use super::login::VerifiedLogin;
 use super::trust::{Audience, Trust};
@@ -193,9 +193,9 @@ impl Social {
             }
         });
         let said = answer.await.unwrap_or_else(|_| {
-            let outcome: Result<(), Failure> = Err(Failure::timeout());
+            let outcome: Result<(), Failure> = Err(Failure::timeout(FETCH_TIMEOUT));
             fetch::count(&trust.login_key, &outcome);
-            Err(No::Provider(Failure::timeout()))
+            Err(No::Provider(Failure::timeout(FETCH_TIMEOUT)))
         });
         match said {
             Ok(Said { audience, subject, claims }) => Ok(VerifiedLogin {

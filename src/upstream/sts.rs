@@ -25,6 +25,9 @@ pub const SESSION_NAME: &str = "CognitoIdentityCredentials";
 /// The largest answer that is read, in bytes.
 const MAX_BYTES: usize = 64 * 1024;
 
+/// The setting that bounds how long an answer may take.
+const TIMEOUT: &str = "credentials.timeout";
+
 /// How much of an STS's own text goes into the log.
 const MAX_TEXT: usize = 256;
 
@@ -125,7 +128,7 @@ impl Sts {
             .header(ACCEPT, "text/xml, application/xml")
             .header(ACCEPT_ENCODING, "identity")
             .body(self.form(assume));
-        let response = request.send().await.map_err(on_the_way)?;
+        let response = request.send().await.map_err(|error| Failure::on_the_way(error, TIMEOUT))?;
         let status = response.status().as_u16();
         let text = read(response).await?;
         if status == 200 {
@@ -135,20 +138,9 @@ impl Sts {
     }
 }
 
-/// What stopped the question; its time is not that of other questions.
-fn on_the_way(error: reqwest::Error) -> Failure {
-    let timed_out = error.is_timeout();
-    let failure = Failure::on_the_way(error);
-    if timed_out {
-        Failure { reason: "no whole answer within credentials.timeout".to_owned(), ..failure }
-    } else {
-        failure
-    }
-}
-
 async fn read(mut response: Response) -> Result<Zeroizing<String>, Failure> {
     let mut body = Zeroizing::new(Vec::new());
-    while let Some(chunk) = response.chunk().await.map_err(on_the_way)? {
+    while let Some(chunk) = response.chunk().await.map_err(|error| Failure::on_the_way(error, TIMEOUT))? {
         if body.len() + chunk.len() > MAX_BYTES {
             return Err(Failure::bad_document(format!("the answer is longer than {MAX_BYTES} bytes")));
         }
@@ -285,7 +277,7 @@ mod tests {
         let config = config::Config::read(&config::Sources::default()).unwrap();
         let client = keeping_client(&config.upstream, Duration::from_millis(50)).unwrap();
         let question = client.get(format!("http://{}", silent.local_addr().unwrap()));
-        let failure = on_the_way(question.send().await.unwrap_err());
+        let failure = Failure::on_the_way(question.send().await.unwrap_err(), TIMEOUT);
         assert_eq!(
             (failure.result, failure.reason.as_str()),
             ("timeout", "no whole answer within credentials.timeout")

@@ -7,6 +7,7 @@ use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 
 use crate::broker::Launch;
+use crate::data_dir::data_dir;
 use crate::database::{Database, Durable, add_developer, count, users};
 use crate::dice::{Dice, new_seed};
 use crate::figures::{Figures, size};
@@ -35,7 +36,8 @@ async fn every_acknowledged_registration_survives_the_crashes_of_brokers_and_of_
     let mut dice = Dice::of(seed);
     victims = dice.some(&victims, victims.len(), victims.len());
 
-    let mut durable = Durable::start().await;
+    let dir = data_dir();
+    let mut durable = Durable::start_in(dir.path()).await;
     let url = durable.postgres.url();
     let client = add_developer(&url, "AKIADEVELOPERNUMBER1").await;
     let launch = Launch::serve(&url);

@@ -177,7 +177,7 @@ async fn a_whole_call_is_hashed_once_for_any_access_key_that_is_not_remembered()
 #[expect(clippy::disallowed_methods, reason = "the signer of a real client reads the real clock")]
 fn behind_the_look_up_every_kind_of_wrong_signature_is_the_same_work() {
     const AT_ONCE: u32 = 20;
-    let rounds = size(101, 3_001);
+    let rounds = size(301, 3_001);
     let client = Client::new("AKIADEVELOPERNUMBER1", "wrongwrongwrongwrongwrongwrongwrongwrong");
     let body = json!({ "IdentityPoolId": NO_POOL, "Logins": { PROVIDER: "user" } });
     let (head, body) = client.sign("http://localhost", "GetOpenIdTokenForDeveloperIdentity", &body).received();

@@ -48,6 +48,7 @@ mod stage;
 mod balancer;
 mod calls;
 mod crowd;
+mod data_dir;
 mod everything;
 mod figures;
 mod forms;

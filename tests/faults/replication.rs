@@ -12,7 +12,8 @@ use sqlx::postgres::PgConnection;
 use sqlx::{AssertSqlSafe, Connection as _};
 use tempfile::TempDir;
 
-use crate::database::{Database, data_dir, migrate, run};
+use crate::data_dir::data_dir;
+use crate::database::{Database, migrate, run};
 
 const APP_PASSWORD: &str = "apppassword";
 const REPLICATION_PASSWORD: &str = "replicationpassword";

@@ -278,7 +278,11 @@ async fn no_log_no_dump_and_no_file_of_the_database_holds_a_secret() {
     assert!(said.text.contains("\"request_id\":\""), "nothing of the requests is in the logs");
 
     let mut figures = Figures::of("10-secrets", "Secrets in logs, dumps and files of the database");
-    figures.row("operations used, each at every log level", "all", format!("{} of {}", called.len(), known.len()));
+    figures.row(
+        &format!("operations used, each at log level {}", levels.join(", ")),
+        "all",
+        format!("{} of {}", called.len(), known.len()),
+    );
     figures.row("brokers and commands that were listened to", "", said.processes);
     figures.row("lines that they said", "", said.lines);
     figures.row(

@@ -96,7 +96,7 @@ pub struct Durable {
 
 impl Durable {
     pub async fn start() -> Self {
-        let dir = data_dir();
+        let dir = public_dir();
         let started = Self::start_in(dir.path()).await;
         Self { _dir: Some(dir), ..started }
     }
@@ -115,18 +115,8 @@ pub fn public_dir() -> TempDir {
     public_dir_in("/tmp")
 }
 
-/// A folder for the files of servers: in memory where there is plenty, and no figure of a real disk is asked for. A process
-/// that is killed leaves the same behind in both.
-#[expect(clippy::disallowed_methods, reason = "a switch of the tests, not of the product")]
-pub fn data_dir() -> TempDir {
-    const PLENTY: u64 = 4 << 30;
-    let memory = "/dev/shm";
-    let room = nix::sys::statvfs::statvfs(memory).map_or(0, |fs| fs.blocks_available() * fs.fragment_size());
-    let in_memory = std::env::var_os("SYMBOLON_FAULTS").is_none() && room >= PLENTY;
-    public_dir_in(if in_memory { memory } else { "/tmp" })
-}
-
-fn public_dir_in(parent: &str) -> TempDir {
+/// The same in another place than usual.
+pub fn public_dir_in(parent: &str) -> TempDir {
     let dir = tempfile::Builder::new().prefix("symbolon-test-").tempdir_in(parent).unwrap();
     std::fs::set_permissions(dir.path(), std::fs::Permissions::from_mode(0o755)).unwrap();
     dir
