@@ -10,6 +10,7 @@ use crate::measure::{Effort, Row, Subject};
 use crate::peers::Peer;
 use crate::population::Population;
 use crate::requests::Requests;
+use crate::stalls;
 
 pub const CONNECTIONS: usize = 16;
 const FIRST_TIME: usize = 2_000;
@@ -30,6 +31,8 @@ pub struct Goals {
     pub first_time: Row,
     /// Of one bare signature while every core signs, in CPU microseconds.
     pub on_every_core: Vec<f64>,
+    /// Percent of the time in which the machine took a core away, before each round.
+    pub stalls: Vec<f64>,
     pub peers: [Peer; 2],
     /// Resident memory before the first request, in MB.
     pub idle: f64,
@@ -82,9 +85,10 @@ pub async fn measure(
         peer.subject.saturate(&bare, CONNECTIONS, 2 * peer.total).await;
     }
 
-    let mut on_every_core = Vec::new();
+    let (mut on_every_core, mut stalls) = (Vec::new(), Vec::new());
     for number in 1..=effort.rounds {
         on_every_core.push(bare.measure_on_every_core());
+        stalls.push(stalls::percent());
         for ((population, subject), known) in populations.iter().zip(&subjects).zip(&mut known) {
             let round = subject.saturate(&bare, CONNECTIONS, effort.of(tokens(algorithm))).await;
             known.row.rounds.push(round);
@@ -114,5 +118,5 @@ pub async fn measure(
         let took = Broker::time_to_first_token(&populations[main], algorithm, &requests[main].known(1)[0]).await;
         starts.push(took.as_secs_f64() * 1e3);
     }
-    Goals { algorithm, known, main, first_time, on_every_core, peers, idle, starts }
+    Goals { algorithm, known, main, first_time, on_every_core, stalls, peers, idle, starts }
 }

@@ -27,6 +27,7 @@ mod requests;
 mod scenarios;
 mod series;
 mod server;
+mod stalls;
 mod targets;
 
 use std::path::{Path, PathBuf};

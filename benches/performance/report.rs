@@ -6,6 +6,7 @@ use std::path::Path;
 use crate::goals::Goals;
 use crate::measure::{Fixed, Round, Row};
 use crate::series::Series;
+use crate::stalls;
 use crate::targets::targets;
 
 const DOCUMENT: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/docs/performance.md");
@@ -35,6 +36,7 @@ impl Report {
         text += "\n### Throughput and latency\n\n";
         text += &table(&SPEED, rows.iter().map(|row| speed(row).into()));
         if !self.goals.is_empty() {
+            text += &format!("\n{}\n", taken_away(&self.goals));
             text += "\n### Floors\n\n";
             text += &table(&FLOORS, self.goals.iter().flat_map(floors).map(Into::into));
             text += "\n### Peers\n\n";
@@ -112,6 +114,16 @@ fn speed(row: &Row) -> [String; 10] {
         fixed(|fixed| fixed.p999, 2),
         format!("{:.0}", row.peak),
     ]
+}
+
+fn taken_away(goals: &[Goals]) -> String {
+    let percents: Vec<f64> = goals.iter().flat_map(|goals| &goals.stalls).copied().collect();
+    format!(
+        "Before each round, without load, the machine took one of its cores away from a busy thread for {:?} or longer in {} % \
+         of the time.",
+        stalls::SHORTEST,
+        Series::of(&percents, |percent| *percent).text(2)
+    )
 }
 
 const FLOORS: [&str; 2] = ["Floor", "CPU, µs"];
