@@ -187,12 +187,33 @@ pub async fn seal_key_ids(conn: &mut PgConnection) -> Result<Vec<String>> {
     Ok(sqlx::query_scalar!("select key_id from seal_keys order by created_at, key_id").fetch_all(conn).await?)
 }
 
+/// Keeps the master key of a sealed secret in use until the end of the caller's transaction, which writes that secret.
+///
+/// # Errors
+/// [`Error::Refused`] if it was taken out of use since the secret was sealed: whoever did that was told that nothing needs
+/// this master key. If the database fails.
+pub async fn keep_seal_key(conn: &mut PgConnection, sealed: &[u8]) -> Result<()> {
+    let key_id = Seal::key_id_of(sealed).unwrap_or_default();
+    let kept = sqlx::query_scalar!("select key_id from seal_keys where key_id = $1 for share", key_id)
+        .fetch_optional(conn)
+        .await?;
+    kept.map(drop).ok_or_else(|| {
+        Error::Refused(format!(
+            "the master key {key_id} has been taken out of use; nothing was written: start again with the current one"
+        ))
+    })
+}
+
 /// Removes the canaries of master keys, but for the primary one, that no secret is sealed with any more; returns their
-/// ids. One statement, so that look and removal are of one moment. A new table of secrets must be added here.
+/// ids. A new table of secrets must be added here.
 ///
 /// # Errors
 /// If the database fails.
 pub async fn forget_unused_seal_keys(conn: &mut PgConnection, seal: &Seal) -> Result<Vec<String>> {
+    // Waits for those who write a secret now (`keep_seal_key`). A new statement then sees what they wrote.
+    sqlx::query!("select key_id from seal_keys where key_id <> $1 for update", seal.primary_id())
+        .fetch_all(&mut *conn)
+        .await?;
     // The key id is what stands in front of a blob, after its version (`seal.rs`).
     let mut removed = sqlx::query_scalar!(
         "delete from seal_keys where key_id <> $1

@@ -251,11 +251,14 @@ impl Reading {
 }
 
 impl SigningKey {
-    /// Inserts the row.
+    /// Inserts the row, in a transaction of the caller's.
     ///
     /// # Errors
-    /// If the database fails.
+    /// What [`installation::keep_seal_key`] refuses. If the database fails.
     pub async fn insert(&self, conn: &mut PgConnection, issuer: &str) -> Result<()> {
+        if let Some(sealed) = &self.private_sealed {
+            installation::keep_seal_key(&mut *conn, sealed).await?;
+        }
         sqlx::query!(
             "insert into signing_keys (kid, issuer, alg, public_jwk, private_sealed, created_at, publish_at, sign_from,
                sign_until, unpublish_at, revoked_at, version)
@@ -393,6 +396,7 @@ pub async fn reseal_one(conn: &mut PgConnection, seal: &Seal) -> Result<bool> {
     let Some(row) = rows.into_iter().find(|row| Seal::key_id_of(&row.blob) != primary) else { return Ok(false) };
     let place = place(&row.kid, &row.issuer);
     let resealed = seal.seal(place, &seal.open(place, &row.blob)?)?;
+    installation::keep_seal_key(&mut *conn, &resealed).await?;
     // Not if it was destroyed meanwhile.
     sqlx::query!(
         "update signing_keys set private_sealed = $3 where kid = $1 and private_sealed = $2",

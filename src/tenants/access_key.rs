@@ -192,6 +192,7 @@ impl AccessKey {
     ) -> Result<bool> {
         let sealed = seal.seal(place(id, account_id), secret.expose())?;
         let mut tx = sqlx::Connection::begin(conn).await?;
+        installation::keep_seal_key(&mut tx, &sealed).await?;
         let made = sqlx::query!(
             "insert into access_keys (access_key_id, account_id, secret_sealed, secret_version)
              values ($1, $2, $3, coalesce((select epoch from installation), 0) + 1)
@@ -224,6 +225,7 @@ impl AccessKey {
     ) -> Result<bool> {
         let sealed = seal.seal(place(id, account_id), secret.expose())?;
         let mut tx = sqlx::Connection::begin(conn).await?;
+        installation::keep_seal_key(&mut tx, &sealed).await?;
         let found = sqlx::query!(
             "update access_keys set secret_sealed = $3,
                  secret_version = greatest(secret_version, (select epoch from installation)) + 1
@@ -376,6 +378,7 @@ impl AccessKey {
     /// If the database or the system's random source fails.
     pub async fn give_up_secret(&self, conn: &mut PgConnection, seal: &Seal) -> Result<()> {
         let sealed = seal.seal(place(&self.id, &self.account_id), Secret::generate()?.expose())?;
+        installation::keep_seal_key(&mut *conn, &sealed).await?;
         sqlx::query!(
             "update access_keys set secret_sealed = $2, status = $3,
                  secret_version = greatest(secret_version, (select epoch from installation)) + 1
@@ -409,6 +412,7 @@ impl AccessKey {
             let sealed = seal.seal(place(&id, &account), &seal.open(place(&id, &account), &row.secret_sealed)?)?;
             // A key that changed meanwhile was sealed by its writer.
             let mut tx = sqlx::Connection::begin(&mut *conn).await?;
+            installation::keep_seal_key(&mut tx, &sealed).await?;
             let changed = sqlx::query!(
                 "update access_keys set secret_sealed = $3 where access_key_id = $1 and secret_sealed = $2",
                 row.access_key_id,

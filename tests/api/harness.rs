@@ -180,6 +180,13 @@ pub fn account(number: u64) -> AccountId {
     AccountId::parse(&format!("{number:012}")).unwrap()
 }
 
+/// A fresh database in which [`seal`] is in use.
+pub async fn unsealed_db() -> TestDb {
+    let db = fresh_db().await;
+    symbolon::installation::unseal(&mut *db.conn().await, &seal()).await.unwrap();
+    db
+}
+
 /// A tenant of this number.
 pub async fn tenant(conn: &mut PgConnection, number: u64) -> AccountId {
     let id = account(number);

@@ -1,5 +1,10 @@
 //! Tenants and access keys; what is sealed; and that every write to a small table is told to the other replicas.
 
+use std::time::Duration;
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use sqlx::Connection as _;
 use sqlx::postgres::PgConnection;
 use symbolon::config;
 use symbolon::error::{Error, Result};
@@ -44,7 +49,7 @@ async fn a_tenant_is_made_once() {
 
 #[tokio::test]
 async fn a_disabled_tenant_has_no_usable_key_and_no_public_pool() {
-    let db = fresh_db().await;
+    let db = unsealed_db().await;
     let mut conn = db.conn().await;
     let pool = pool(&mut conn).await;
     AccessKey::create(&mut conn, &seal(), &key("AKIA"), &pool.account_id, &Secret::new("secret")).await.unwrap();
@@ -59,7 +64,7 @@ async fn a_disabled_tenant_has_no_usable_key_and_no_public_pool() {
 
 #[tokio::test]
 async fn a_disabled_or_deleted_key_is_not_usable() {
-    let db = fresh_db().await;
+    let db = unsealed_db().await;
     let mut conn = db.conn().await;
     let owner = tenant(&mut conn, 1).await;
     AccessKey::create(&mut conn, &seal(), &key("AKIA"), &owner, &Secret::new("secret")).await.unwrap();
@@ -78,7 +83,7 @@ async fn a_disabled_or_deleted_key_is_not_usable() {
 
 #[tokio::test]
 async fn a_usable_key_comes_with_its_policy() {
-    let db = fresh_db().await;
+    let db = unsealed_db().await;
     let mut conn = db.conn().await;
     let owner = tenant(&mut conn, 1).await;
     AccessKey::create(&mut conn, &seal(), &key("AKIA"), &owner, &Secret::new("secret")).await.unwrap();
@@ -103,7 +108,7 @@ async fn a_usable_key_comes_with_its_policy() {
 
 #[tokio::test]
 async fn a_stored_policy_that_cannot_be_read_allows_nothing() {
-    let db = fresh_db().await;
+    let db = unsealed_db().await;
     let mut conn = db.conn().await;
     let owner = tenant(&mut conn, 1).await;
     AccessKey::create(&mut conn, &seal(), &key("AKIA"), &owner, &Secret::new("secret")).await.unwrap();
@@ -123,7 +128,7 @@ async fn a_stored_policy_that_cannot_be_read_allows_nothing() {
 
 #[tokio::test]
 async fn a_policy_near_its_limit_is_stored_and_read_again() {
-    let db = fresh_db().await;
+    let db = unsealed_db().await;
     let mut conn = db.conn().await;
     let owner = tenant(&mut conn, 1).await;
     AccessKey::create(&mut conn, &seal(), &key("AKIA"), &owner, &Secret::new("secret")).await.unwrap();
@@ -145,7 +150,7 @@ async fn a_policy_near_its_limit_is_stored_and_read_again() {
 
 #[tokio::test]
 async fn a_key_id_belongs_to_whoever_had_it_first() {
-    let db = fresh_db().await;
+    let db = unsealed_db().await;
     let mut conn = db.conn().await;
     let (first, second) = (tenant(&mut conn, 1).await, tenant(&mut conn, 2).await);
     assert!(AccessKey::create(&mut conn, &seal(), &key("AKIA"), &first, &Secret::new("one")).await.unwrap());
@@ -164,7 +169,7 @@ async fn a_key_id_belongs_to_whoever_had_it_first() {
 
 #[tokio::test]
 async fn the_row_of_a_key_holds_no_secret_and_opens_in_its_place_only() {
-    let db = fresh_db().await;
+    let db = unsealed_db().await;
     let mut conn = db.conn().await;
     let owner = tenant(&mut conn, 1).await;
     let (id, secret) = (generate_id().unwrap(), Secret::generate().unwrap());
@@ -195,10 +200,12 @@ async fn resealing_moves_every_secret_to_the_first_master_key() {
     let owner = tenant(&mut conn, 1).await;
     let (old, new) = (Seal::generate().unwrap(), Seal::generate().unwrap());
     let before = Seal::from_text(&old).unwrap();
+    installation::unseal(&mut conn, &before).await.unwrap();
     for name in ["AKIA", "AKIB"] {
         AccessKey::create(&mut conn, &before, &key(name), &owner, &Secret::new(name)).await.unwrap();
     }
     let both = Seal::from_text(&format!("{}\n{}", *new, *old)).unwrap();
+    installation::unseal(&mut conn, &both).await.unwrap();
     assert_eq!(AccessKey::reseal(&mut conn, &both).await.unwrap(), 2);
     assert_eq!(AccessKey::reseal(&mut conn, &both).await.unwrap(), 0);
     let after = Seal::from_text(&new).unwrap();
@@ -206,6 +213,76 @@ async fn resealing_moves_every_secret_to_the_first_master_key() {
         let found = AccessKey::usable(&mut conn, &after, &key(name)).await.unwrap().unwrap();
         assert_eq!(found.secret.expose(), name.as_bytes());
     }
+}
+
+/// A database whose old master key gives way to a newer one; the ring of both, the newer one first, and of the old one alone.
+async fn changing_master_keys() -> (TestDb, Seal, Seal) {
+    let db = fresh_db().await;
+    let mut conn = db.conn().await;
+    let (old, new) = (Seal::generate().unwrap(), Seal::generate().unwrap());
+    let stale = Seal::from_text(&old).unwrap();
+    let ring = Seal::from_text(&format!("{}\n{}", *new, *old)).unwrap();
+    for seal in [&stale, &ring] {
+        assert_eq!(installation::unseal(&mut conn, seal).await.unwrap(), SealState::Unsealed);
+    }
+    drop(conn);
+    (db, ring, stale)
+}
+
+/// Until so many sessions of this database wait for a lock.
+async fn await_waiting(conn: &mut PgConnection, sessions: i64) {
+    let waiting =
+        "select count(*) from pg_stat_activity where datname = current_database() and wait_event_type = 'Lock'";
+    for _ in 0..2_000 {
+        if sqlx::query_scalar::<_, i64>(waiting).fetch_one(&mut *conn).await.unwrap() >= sessions {
+            return;
+        }
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+    panic!("fewer than {sessions} sessions wait for a lock");
+}
+
+#[tokio::test]
+async fn a_master_key_stays_in_use_while_a_secret_is_written_that_it_has_sealed() {
+    let (db, ring, stale) = changing_master_keys().await;
+    let (mut writer, mut remover, mut watcher) = (db.conn().await, db.conn().await, db.conn().await);
+    let owner = tenant(&mut watcher, 1).await;
+    // Holds the writer up at its last step but one.
+    let mut held = db.conn().await;
+    let mut held = held.begin().await.unwrap();
+    sqlx::query("lock table access_keys in share mode").execute(&mut *held).await.unwrap();
+    let written = tokio::spawn(async move {
+        AccessKey::create(&mut writer, &stale, &key("AKIA"), &owner, &Secret::new("secret")).await.unwrap()
+    });
+    await_waiting(&mut watcher, 1).await;
+    let removed = tokio::spawn(async move {
+        let mut tx = remover.begin().await.unwrap();
+        let removed = installation::forget_unused_seal_keys(&mut tx, &ring).await.unwrap();
+        tx.commit().await.unwrap();
+        removed
+    });
+    await_waiting(&mut watcher, 2).await;
+    held.commit().await.unwrap();
+    assert!(written.await.unwrap());
+    assert_eq!(removed.await.unwrap(), [""; 0], "the old master key is needed still");
+}
+
+#[tokio::test]
+async fn nothing_is_sealed_under_a_master_key_that_was_taken_out_of_use() {
+    let (db, ring, stale) = changing_master_keys().await;
+    let mut conn = db.conn().await;
+    let owner = tenant(&mut conn, 1).await;
+    AccessKey::create(&mut conn, &ring, &key("AKIA"), &owner, &Secret::new("first")).await.unwrap();
+    assert_eq!(installation::forget_unused_seal_keys(&mut conn, &ring).await.unwrap(), [stale.primary_id()]);
+    let before = dump(&mut conn, &["access_keys", "installation"]).await;
+    let secret = Secret::new("second");
+    for refused in [
+        AccessKey::create(&mut conn, &stale, &key("AKIB"), &owner, &secret).await,
+        AccessKey::set_secret(&mut conn, &stale, &key("AKIA"), &owner, &secret).await,
+    ] {
+        assert!(matches!(refused, Err(Error::Refused(why)) if why.contains(&stale.primary_id())));
+    }
+    assert_eq!(dump(&mut conn, &["access_keys", "installation"]).await, before);
 }
 
 #[tokio::test]
@@ -236,7 +313,13 @@ async fn the_first_start_decides_what_the_installation_is() {
     assert!(sqlx::query("insert into installation values (2, 'dev', 'x')").execute(&mut *conn).await.is_err());
 }
 
-/// Each write to a small table, by number, on the tenant 1, its key `AKIA` and its pool.
+/// That of [`seal`] behind so many newer ones.
+fn ring_of_master_keys(newer: u8) -> Seal {
+    let newer = (1..=newer).rev().map(|byte| STANDARD.encode([byte; 32]) + "\n");
+    Seal::from_text(&(newer.collect::<String>() + "c3ltYm9sb24gdGVzdCBtYXN0ZXIga2V5IG51bWJlcjE=")).unwrap()
+}
+
+/// Each write to a small table, by number, on the tenant 1, its key `AKIA` and its pool, where a newer master key is in use.
 async fn small_write(number: u32, conn: &mut PgConnection, pool: &Pool) -> Option<Result<()>> {
     let owner = account(1);
     let secret = Secret::new("secret");
@@ -247,12 +330,8 @@ async fn small_write(number: u32, conn: &mut PgConnection, pool: &Pool) -> Optio
         3 => AccessKey::create(conn, &seal(), &key("AKIB"), &owner, &secret).await.map(drop),
         4 => AccessKey::set_secret(conn, &seal(), &key("AKIA"), &owner, &secret).await.map(drop),
         5 => AccessKey::set_status(conn, &key("AKIA"), Status::Disabled).await.map(drop),
-        6 => {
-            let other = Seal::generate().unwrap();
-            let ring = format!("{}\nc3ltYm9sb24gdGVzdCBtYXN0ZXIga2V5IG51bWJlcjE=", *other);
-            AccessKey::reseal(conn, &Seal::from_text(&ring).unwrap()).await.map(drop)
-        }
-        7 => installation::unseal(conn, &seal()).await.map(drop),
+        6 => AccessKey::reseal(conn, &ring_of_master_keys(1)).await.map(drop),
+        7 => installation::unseal(conn, &ring_of_master_keys(2)).await.map(drop),
         8 => Pool::create(conn, &owner, &new_pool_id(), &settings(), 10).await.map(drop),
         9 => {
             let change = |old: Settings| Ok(Settings { name: "new".into(), ..old });
@@ -270,10 +349,11 @@ const SMALL_TABLES: [&str; 5] = ["tenants", "access_keys", "identity_pools", "po
 
 #[tokio::test]
 async fn every_write_to_a_small_table_moves_the_epoch() {
-    let db = fresh_db().await;
+    let db = unsealed_db().await;
     let mut conn = db.conn().await;
     let pool = pool(&mut conn).await;
     AccessKey::create(&mut conn, &seal(), &key("AKIA"), &pool.account_id, &Secret::new("x")).await.unwrap();
+    installation::unseal(&mut conn, &ring_of_master_keys(1)).await.unwrap();
     for number in 0.. {
         let (before, rows) = (epoch(&mut conn).await, dump(&mut conn, &SMALL_TABLES).await);
         let Some(done) = small_write(number, &mut conn, &pool).await else { break };
@@ -285,10 +365,11 @@ async fn every_write_to_a_small_table_moves_the_epoch() {
 
 #[tokio::test]
 async fn a_write_that_cannot_be_told_is_not_made() {
-    let db = fresh_db().await;
+    let db = unsealed_db().await;
     let mut conn = db.conn().await;
     let pool = pool(&mut conn).await;
     AccessKey::create(&mut conn, &seal(), &key("AKIA"), &pool.account_id, &Secret::new("x")).await.unwrap();
+    installation::unseal(&mut conn, &ring_of_master_keys(1)).await.unwrap();
     let trigger = "create function refuse() returns trigger language plpgsql as 'begin raise exception ''no''; end';
                    create trigger refuse before update on installation execute function refuse()";
     sqlx::raw_sql(trigger).execute(&mut *conn).await.unwrap();
@@ -302,7 +383,7 @@ async fn a_write_that_cannot_be_told_is_not_made() {
 
 #[tokio::test]
 async fn the_use_of_a_key_is_recorded_without_an_epoch_and_never_moves_back() {
-    let db = fresh_db().await;
+    let db = unsealed_db().await;
     let mut conn = db.conn().await;
     let owner = tenant(&mut conn, 1).await;
     AccessKey::create(&mut conn, &seal(), &key("AKIA"), &owner, &Secret::new("x")).await.unwrap();
@@ -318,7 +399,7 @@ async fn the_use_of_a_key_is_recorded_without_an_epoch_and_never_moves_back() {
 
 #[tokio::test]
 async fn dev_keys_are_told_from_others() {
-    let db = fresh_db().await;
+    let db = unsealed_db().await;
     let mut conn = db.conn().await;
     let owner = tenant(&mut conn, 1).await;
     AccessKey::create(&mut conn, &seal(), &key("AKIA"), &owner, &Secret::new("x")).await.unwrap();

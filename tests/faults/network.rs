@@ -10,7 +10,7 @@ use crate::client::Answer;
 use crate::dice::{Dice, new_seed};
 use crate::federation::Federation;
 use crate::figures::{Figures, is_whole, size};
-use crate::operations::{CASES, MAKING, Stage, outcome};
+use crate::operations::{CASES, MAKING, Stage, is_of, outcome};
 use crate::proxy::{Fault, Proxy, Shape};
 
 /// `server.handler_timeout` and `upstream.fetch_timeout` here: a call ends within their sum, and what a busy machine adds.
@@ -123,7 +123,7 @@ async fn whatever_the_network_does_each_operation_is_done_once_or_not_at_all_and
     assert!(all.cut > 0, "no connection was reset or closed");
     assert!(all.cut_and_refused <= most_refused(all.cut), "{} of {} cut", all.cut_and_refused, all.cut);
     let mut figures = Figures::of("4-network", "A network that fails between broker and Postgres");
-    figures.row("Calls of the 23 operations through it", "", all.calls);
+    figures.row("Calls of the 23 operations of Cognito through it", "", all.calls);
     figures.row("Of them with a connection cut, closed on one side or silent in the middle", "", all.struck);
     figures.row("Answered as if nothing had happened", "", all.as_if_nothing);
     let most = format!("≤ {}: they are tried again", most_refused(all.cut));
@@ -204,6 +204,8 @@ impl Lane {
         let after = stage.state(&url).await;
         let is_done = after == undisturbed.after;
         assert!(is_done || after == undisturbed.before, "{where_it_was}\n{after}\n{}", undisturbed.after);
+        let must_commit = matches!(trouble, Trouble::Committed(_)) && undisturbed.after != undisturbed.before;
+        assert!(is_struck || !must_commit, "its commit was not seen: {where_it_was}");
         self.tally.calls += 1;
         self.tally.struck += usize::from(is_struck);
         let is_cut = is_struck && trouble.is_heard();
@@ -211,6 +213,7 @@ impl Lane {
         self.tally.longest = self.tally.longest.max(took);
         if outcome(&answer) == undisturbed.outcome {
             assert!(is_done, "acknowledged, and not done: {where_it_was}");
+            assert!(is_of(&answer, &url).await, "names what is not there: {where_it_was}");
             self.tally.as_if_nothing += 1;
         } else {
             assert!(is_struck, "refused for nothing: {where_it_was}");

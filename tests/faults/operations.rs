@@ -163,6 +163,21 @@ impl Stage {
     }
 }
 
+/// Whether the identity and the pool that an answer names, if it does, are there.
+pub async fn is_of(answer: &Answer, url: &str) -> bool {
+    let mut conn = PgConnection::connect(url).await.unwrap();
+    for (member, query) in [
+        ("IdentityId", "select exists (select from identities where identity_id = $1::text::uuid)"),
+        ("IdentityPoolId", "select exists (select from identity_pools where pool_id = $1::text::uuid)"),
+    ] {
+        let Some(id) = answer.json[member].as_str() else { continue };
+        if !sqlx::query_scalar::<_, bool>(query).bind(unique_part(id)).fetch_one(&mut conn).await.unwrap() {
+            return false;
+        }
+    }
+    true
+}
+
 /// What matters of an answer: the same outcome has the same text.
 pub fn outcome(answer: &Answer) -> String {
     format!("{} {}", answer.status, answer.exception())

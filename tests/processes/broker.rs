@@ -327,6 +327,13 @@ impl Broker {
 impl Drop for Broker {
     fn drop(&mut self) {
         self.end();
+        // What it said last is on its way. A server that it had started may keep the pipes open.
+        for _ in 0..200 {
+            if self.readers.iter().all(JoinHandle::is_finished) {
+                break;
+            }
+            std::thread::sleep(Duration::from_millis(5));
+        }
         overheard::listen(&self.said());
     }
 }
