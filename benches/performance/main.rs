@@ -40,13 +40,13 @@ use report::Report;
 
 #[derive(Parser)]
 struct Arguments {
-    /// What to measure; everything otherwise, which is then written into docs/performance.md.
+    /// What to measure; everything otherwise, which is then written into docs/performance.md, but for the small size.
     parts: Vec<Part>,
     /// How much to load.
     #[arg(long, value_enum, default_value = "default")]
     size: Size,
     /// Rounds of what the goals are about: 9, or 1 of the small size. Others have 3 at most.
-    #[arg(long)]
+    #[arg(long, value_parser = at_least_one)]
     rounds: Option<usize>,
     /// Where to keep the databases for the next run; thrown away otherwise.
     #[arg(long, value_name = "FOLDER")]
@@ -99,6 +99,10 @@ impl Size {
             _ => Effort { rounds: rounds.unwrap_or(9), divisor: 1 },
         }
     }
+}
+
+fn at_least_one(text: &str) -> Result<usize, String> {
+    text.parse().ok().filter(|number| *number > 0).ok_or_else(|| "a number of rounds is 1 or more".to_owned())
 }
 
 fn main() {

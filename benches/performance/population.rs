@@ -70,7 +70,8 @@ impl Population {
         if kept.is_none() && folder.exists() {
             fs::remove_dir_all(&folder).unwrap();
         }
-        fs::create_dir_all(&folder).unwrap();
+        fs::create_dir_all(&folder)
+            .unwrap_or_else(|error| panic!("no database can be kept in {}: {error}", folder.display()));
         let server = Server::start(&folder, shared_buffers).await;
         let env = [("DATABASE_URL".to_owned(), server.url().to_owned())].into();
         let db = Db::new(&Config::read(&Sources { env, ..Sources::default() }).unwrap().database).unwrap();

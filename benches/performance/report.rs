@@ -119,8 +119,8 @@ fn speed(row: &Row) -> [String; 10] {
 fn taken_away(goals: &[Goals]) -> String {
     let percents: Vec<f64> = goals.iter().flat_map(|goals| &goals.stalls).copied().collect();
     format!(
-        "Before each round, without load, the machine took one of its cores away from a busy thread for {:?} or longer in {} % \
-         of the time.",
+        "Stalls: before each round of the goals, without load, a busy thread on each core was without it, for {:?} or longer at \
+         once, in {} % of the time.",
         stalls::SHORTEST,
         Series::of(&percents, |percent| *percent).text(2)
     )

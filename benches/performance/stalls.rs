@@ -10,16 +10,18 @@ const WATCHED: Duration = Duration::from_secs(1);
 /// A shorter one delays few requests, by little.
 pub const SHORTEST: Duration = Duration::from_micros(500);
 
-/// Percent of the time in which one of the cores is at somebody else's work, or at none, for [`SHORTEST`] or longer at a
-/// time, though a thread of ours would run there. To be asked while there is no load.
+/// Percent of the cores' time that they are at somebody else's work, or at none, for [`SHORTEST`] or longer at once, though
+/// a thread of ours would run there. To be asked while there is no load.
 pub fn percent() -> f64 {
     let allowed = sched_getaffinity(Pid::from_raw(0)).unwrap();
     let cores = (0..CpuSet::count()).filter(|core| allowed.is_set(*core) == Ok(true));
+    let cores: Vec<usize> = cores.collect();
+    let watched = WATCHED * u32::try_from(cores.len()).unwrap();
     let lost: Duration = thread::scope(|scope| {
-        let watching: Vec<_> = cores.map(|core| scope.spawn(move || watch(core))).collect();
+        let watching: Vec<_> = cores.iter().map(|core| scope.spawn(|| watch(*core))).collect();
         watching.into_iter().map(|thread| thread.join().unwrap()).sum()
     });
-    100.0 * lost.as_secs_f64() / WATCHED.as_secs_f64()
+    100.0 * lost.as_secs_f64() / watched.as_secs_f64()
 }
 
 fn watch(core: usize) -> Duration {

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use futures_util::FutureExt as _;
-use tokio::net::TcpListener;
+use tokio::net::{TcpListener, TcpSocket};
 use tokio::signal::unix::{SignalKind, signal};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
@@ -35,6 +35,10 @@ const MAX_HOUSEKEEPING: Duration = Duration::from_mins(5);
 /// Of `server.drain_timeout`, the part that is for the end of background work and the last writes.
 const AFTER_REQUESTS: Duration = Duration::from_secs(2);
 
+/// How many connections may wait to be taken; the system may allow fewer (`net.core.somaxconn`). Of one too many the first
+/// packet is lost, and its client tries again after a second.
+const BACKLOG: u32 = 4_096;
+
 /// However short that is, requests under way have so long to end.
 const LEAST_FOR_REQUESTS: Duration = Duration::from_secs(2);
 
@@ -53,8 +57,8 @@ impl Listeners {
     ///
     /// # Errors
     /// If one is taken, or not of this machine.
-    pub async fn bind(public: SocketAddr, admin: SocketAddr) -> Result<Self, Failure> {
-        Ok(Self { public: bind(public, "listen").await?, admin: bind(admin, "admin-listen").await? })
+    pub fn bind(public: SocketAddr, admin: SocketAddr) -> Result<Self, Failure> {
+        Ok(Self { public: bind(public, "listen")?, admin: bind(admin, "admin-listen")? })
     }
 
     /// The public address, with the port that was given for 0.
@@ -74,14 +78,21 @@ impl Listeners {
     }
 }
 
-async fn bind(address: SocketAddr, flag: &str) -> Result<TcpListener, Failure> {
-    TcpListener::bind(address).await.map_err(|error| {
+fn bind(address: SocketAddr, flag: &str) -> Result<TcpListener, Failure> {
+    listen(address).map_err(|error| {
         let remedy = match error.kind() {
             std::io::ErrorKind::AddrInUse => "another process listens there; end it or choose another with",
             _ => "choose an address of this machine with",
         };
         Failure::plain(format!("cannot listen on {address}: {error}; {remedy} --{flag}"))
     })
+}
+
+fn listen(address: SocketAddr) -> std::io::Result<TcpListener> {
+    let socket = if address.is_ipv4() { TcpSocket::new_v4()? } else { TcpSocket::new_v6()? };
+    socket.set_reuseaddr(true)?;
+    socket.bind(address)?;
+    socket.listen(BACKLOG)
 }
 
 /// The broker of an installation whose schema is right, with its first signing keys. A database whose master key is

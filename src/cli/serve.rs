@@ -43,7 +43,7 @@ pub async fn run(session: Session, args: Args) -> Result<(), Failure> {
     }
     let seal = session::load_master_keys(&config.seal)?;
     let mut stop = pin!(broker::termination()?);
-    let listeners = broker::Listeners::bind(config.server.listen, config.server.admin_listen).await?;
+    let listeners = broker::Listeners::bind(config.server.listen, config.server.admin_listen)?;
     tokio::select! {
         // Also while the database is waited for.
         () = &mut stop => Ok(()),

@@ -2,6 +2,8 @@
 
 use std::time::{Duration, Instant};
 
+use futures_util::future::join_all;
+use nix::sys::signal::Signal;
 use serde_json::json;
 
 use crate::broker::{Broker, Launch};
@@ -51,6 +53,23 @@ async fn a_body_beyond_the_limit_is_refused_and_its_connection_closed() {
     largest.send(format!("{}{body}", raw::head("GetId", LARGEST)).as_bytes()).await.unwrap();
     let guest = largest.response().await.unwrap();
     assert_eq!(guest.status, 200, "{guest:?}");
+}
+
+#[tokio::test]
+async fn who_comes_in_a_crowd_is_let_in_once_the_broker_has_time() {
+    let (database, client) = Database::with_developer().await;
+    let broker = Launch::serve(&database.url).start().await;
+    let pool = client.create_pool(&broker.url).await;
+    broker.signal(Signal::SIGSTOP);
+    // Of whom the system does not let wait, the first packet is lost, again and again while nobody is let in.
+    let crowd = join_all((0..500).map(|_| Raw::connect(&broker.url)));
+    let crowd = tokio::time::timeout(Duration::from_secs(10), crowd).await.expect("not all may wait");
+    broker.signal(Signal::SIGCONT);
+    let mut crowd: Vec<Raw> = crowd.into_iter().map(Result::unwrap).collect();
+    let last = crowd.last_mut().unwrap();
+    let body = format!(r#"{{"IdentityPoolId":"{pool}"}}"#);
+    last.send(format!("{}{body}", raw::head("GetId", body.len())).as_bytes()).await.unwrap();
+    assert_eq!(last.response().await.unwrap().status, 200);
 }
 
 #[tokio::test]

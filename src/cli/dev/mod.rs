@@ -98,7 +98,7 @@ pub async fn run(session: Session, args: Args) -> Result<(), Failure> {
     let sources = sources(&session);
     telemetry::log(&Config::read(&sources)?.telemetry);
     let mut stop = pin!(broker::termination()?);
-    let listeners = Listeners::bind(args.listen, args.admin_listen).await?;
+    let listeners = Listeners::bind(args.listen, args.admin_listen)?;
     let folder = Folder::open(&args.data_dir)?;
     let (app, mut postgres) = tokio::select! {
         // Also while the database starts.
