@@ -177,7 +177,7 @@ async fn watch(urls: Vec<String>, client: Client, pool: String, revoked: String,
             }
             seen.tokens += usize::from(answer.status == 200);
             let answer = client::get(&format!("{url}/.well-known/jwks.json")).await.unwrap();
-            seen.jwks += 1;
+            seen.jwks += usize::from(answer.status == 200);
             seen.shows_revoked += usize::from(answer.text.contains(&revoked));
         }
         tokio::time::sleep(Duration::from_millis(20)).await;
@@ -268,6 +268,7 @@ async fn what_was_revoked_after_the_dump_stays_so_under_brokers_that_ran_all_the
     figures.row("restores, each below two running brokers", "", rounds);
     figures.row("tokens that running brokers signed with a key revoked after the dump", "0", all.of_revoked);
     figures.row("of how many, before, between and after", "", all.tokens);
+    assert!(all.jwks > 0, "no JWKS was shown");
     figures.row("JWKS that showed it", "0", format!("{} of {}", all.shows_revoked, all.jwks));
     figures.row(
         "access keys disabled, deleted, made anew, or given another policy or secret after the dump that opened again, before or after",
