@@ -205,7 +205,7 @@ pub async fn keep_seal_key(conn: &mut PgConnection, sealed: &[u8]) -> Result<()>
 }
 
 /// Removes the canaries of master keys, but for the primary one, that no secret is sealed with any more; returns their
-/// ids. A new table of secrets must be added here.
+/// ids. In a transaction of the caller's. A new table of secrets must be added here.
 ///
 /// # Errors
 /// If the database fails.

@@ -109,9 +109,9 @@
 //! # Where to put things
 //!
 //! A new operation: its function in the file of its family under `cognito/`, a line in the table, and its rules in a
-//! room. A new command: a file under `cli/`. A new table of secrets: seal it with its place ([`seal::Place`]), reseal it in
-//! `symbolon master-key rotate`, and give it up in `symbolon disaster rekey`. A new migration: forward only, and such that the binary before it still
-//! works.
+//! room. A new command: a file under `cli/`. A new table of secrets: seal it with its place ([`seal::Place`]), write it while
+//! its master key is kept ([`installation::keep_seal_key`]), reseal it in `symbolon master-key rotate`, and give it up in
+//! `symbolon disaster rekey`. A new migration: forward only, and such that the binary before it still works.
 
 pub mod app;
 pub mod aws_query;
