@@ -167,9 +167,12 @@ impl std::ops::Deref for TestDb {
     }
 }
 
+/// That of [`seal`].
+pub const MASTER_KEY: &str = "c3ltYm9sb24gdGVzdCBtYXN0ZXIga2V5IG51bWJlcjE=";
+
 /// A ring of one master key, the same in every test.
 pub fn seal() -> Seal {
-    Seal::from_text("c3ltYm9sb24gdGVzdCBtYXN0ZXIga2V5IG51bWJlcjE=").unwrap()
+    Seal::from_text(MASTER_KEY).unwrap()
 }
 
 pub fn region() -> Region {
@@ -178,6 +181,19 @@ pub fn region() -> Region {
 
 pub fn account(number: u64) -> AccountId {
     AccountId::parse(&format!("{number:012}")).unwrap()
+}
+
+/// Until so many sessions of this database wait for a lock.
+pub async fn await_waiting(conn: &mut PgConnection, sessions: i64) {
+    let waiting =
+        "select count(*) from pg_stat_activity where datname = current_database() and wait_event_type = 'Lock'";
+    for _ in 0..2_000 {
+        if sqlx::query_scalar::<_, i64>(waiting).fetch_one(&mut *conn).await.unwrap() >= sessions {
+            return;
+        }
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+    panic!("fewer than {sessions} sessions wait for a lock");
 }
 
 /// A fresh database in which [`seal`] is in use.

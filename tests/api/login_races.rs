@@ -2,7 +2,6 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
-use std::time::Duration;
 
 use sqlx::Connection as _;
 use sqlx::postgres::PgConnection;
@@ -305,11 +304,7 @@ async fn a_merge_that_waits_for_a_sign_in_is_not_waited_for_by_it() {
         Arc::clone(&ring.proven),
     );
     let merge = tokio::spawn(merge);
-    let waiting =
-        "select count(*) from pg_stat_activity where datname = current_database() and wait_event_type = 'Lock'";
-    while count(&mut *ring.conns[0].lock().await, waiting).await == 0 {
-        tokio::time::sleep(Duration::from_millis(5)).await;
-    }
+    await_waiting(&mut *ring.conns[0].lock().await, 1).await;
     let insert = "insert into logins (route, provider_no, subject_key, identity_id)
                     select route, provider_no, subject_key, $2 from logins where identity_id = $1
                   on conflict (route, provider_no, subject_key) do nothing";

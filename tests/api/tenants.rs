@@ -1,7 +1,5 @@
 //! Tenants and access keys; what is sealed; and that every write to a small table is told to the other replicas.
 
-use std::time::Duration;
-
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use sqlx::Connection as _;
@@ -229,19 +227,6 @@ async fn changing_master_keys() -> (TestDb, Seal, Seal) {
     (db, ring, stale)
 }
 
-/// Until so many sessions of this database wait for a lock.
-async fn await_waiting(conn: &mut PgConnection, sessions: i64) {
-    let waiting =
-        "select count(*) from pg_stat_activity where datname = current_database() and wait_event_type = 'Lock'";
-    for _ in 0..2_000 {
-        if sqlx::query_scalar::<_, i64>(waiting).fetch_one(&mut *conn).await.unwrap() >= sessions {
-            return;
-        }
-        tokio::time::sleep(Duration::from_millis(5)).await;
-    }
-    panic!("fewer than {sessions} sessions wait for a lock");
-}
-
 #[tokio::test]
 async fn a_master_key_stays_in_use_while_a_secret_is_written_that_it_has_sealed() {
     let (db, ring, stale) = changing_master_keys().await;
@@ -316,7 +301,7 @@ async fn the_first_start_decides_what_the_installation_is() {
 /// That of [`seal`] behind so many newer ones.
 fn ring_of_master_keys(newer: u8) -> Seal {
     let newer = (1..=newer).rev().map(|byte| STANDARD.encode([byte; 32]) + "\n");
-    Seal::from_text(&(newer.collect::<String>() + "c3ltYm9sb24gdGVzdCBtYXN0ZXIga2V5IG51bWJlcjE=")).unwrap()
+    Seal::from_text(&(newer.collect::<String>() + MASTER_KEY)).unwrap()
 }
 
 /// Each write to a small table, by number, on the tenant 1, its key `AKIA` and its pool, where a newer master key is in use.
