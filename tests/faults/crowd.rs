@@ -131,9 +131,10 @@ impl Crowd {
         self.looks[kind].lock().unwrap().push(look);
     }
 
-    /// The JWKS of any replica that shows one, as behind a balancer.
+    /// The JWKS of any replica that shows one, as behind a balancer. A machine that stood still for longer than a JWKS may be
+    /// shown has none for a moment.
     async fn fetch(&self, first: usize) -> Fetched {
-        for number in 0..self.urls.len() {
+        for number in 0..self.urls.len() * 100 {
             let at = (first + number) % self.urls.len();
             let is_cut_off = at == self.urls.len() - 1 && self.is_cut_off.load(Ordering::SeqCst);
             let url = format!("{}/.well-known/jwks.json", self.urls[at]);
@@ -144,6 +145,9 @@ impl Crowd {
             }
             if answer.status == 200 {
                 return Fetched::of(&answer);
+            }
+            if (number + 1).is_multiple_of(self.urls.len()) {
+                tokio::time::sleep(Duration::from_millis(100)).await;
             }
         }
         panic!("no replica shows a JWKS");

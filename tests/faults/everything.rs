@@ -8,7 +8,7 @@ use symbolon::clock::Clock;
 use crate::broker::Broker;
 use crate::client::{self, Answer, Client, PROVIDER};
 use crate::database::ACCOUNT;
-use crate::forms::{Caller, Reply, sts_unsigned};
+use crate::forms::{Caller, element, sts_unsigned};
 use crate::idp::{self, Idp};
 use crate::issuer::Issuer;
 use crate::needles::Needles;
@@ -44,11 +44,9 @@ impl Everything<'_> {
         answer
     }
 
-    async fn iam(&mut self, action: &str, parameters: &[(&str, &str)]) -> Reply {
-        let reply = self.caller.iam(&self.url, action, parameters).await;
-        assert_eq!(reply.status, 200, "{action}: {reply:?}");
-        self.called.insert(action.to_owned());
-        reply
+    async fn iam(&mut self, action: &str, parameters: &[(&str, &str)]) -> Answer {
+        let answer = self.caller.iam(&self.url, action, parameters).await;
+        self.succeeded(action, answer)
     }
 
     /// The token of an answer, which is a secret.
@@ -86,7 +84,7 @@ impl Everything<'_> {
     async fn providers(&mut self) -> (String, String, Idp) {
         let parameters = [("Url", "https://idp.example.com"), ("ClientIDList.member.1", CLIENT)];
         let made = self.iam("CreateOpenIDConnectProvider", &parameters).await;
-        let oidc = made.element("OpenIDConnectProviderArn");
+        let oidc = element(&made, "OpenIDConnectProviderArn");
         let arn = ("OpenIDConnectProviderArn", oidc.as_str());
         let client = ("ClientID", "another");
         self.iam("AddClientIDToOpenIDConnectProvider", &[arn, client]).await;
@@ -100,7 +98,8 @@ impl Everything<'_> {
         let idp = Idp::rsa("https://idp.example.com/saml", 0);
         let metadata = idp.metadata();
         let document = ("SAMLMetadataDocument", metadata.as_str());
-        let saml = self.iam("CreateSAMLProvider", &[("Name", "idp"), document]).await.element("SAMLProviderArn");
+        let made = self.iam("CreateSAMLProvider", &[("Name", "idp"), document]).await;
+        let saml = element(&made, "SAMLProviderArn");
         let arn = ("SAMLProviderArn", saml.as_str());
         self.iam("UpdateSAMLProvider", &[arn, document]).await;
         self.tags("SAMLProvider", arn).await;
@@ -234,9 +233,9 @@ impl Everything<'_> {
         let token = self.token(&answer);
         let role = format!("arn:aws:iam::{ACCOUNT}:role/app");
         let asked = [("RoleArn", role.as_str()), ("RoleSessionName", "app"), ("WebIdentityToken", token.as_str())];
-        let reply = sts_unsigned(&self.url, "AssumeRoleWithWebIdentity", &asked).await.ok();
-        self.called.insert("AssumeRoleWithWebIdentity".to_owned());
-        let of = |name: &str| reply.element(name);
+        let answer = sts_unsigned(&self.url, "AssumeRoleWithWebIdentity", &asked).await;
+        let answer = self.succeeded("AssumeRoleWithWebIdentity", answer);
+        let of = |name: &str| element(&answer, name);
         let session = self.session(&of("AccessKeyId"), &of("SecretAccessKey"), &of("SessionToken"));
         self.says_who_it_is(&session).await;
         let caller = self.caller.clone();
@@ -244,8 +243,8 @@ impl Everything<'_> {
     }
 
     async fn says_who_it_is(&mut self, caller: &Caller) {
-        caller.who(&client::http(), &self.url).await.unwrap().ok();
-        self.called.insert("GetCallerIdentity".to_owned());
+        let answer = caller.who(&client::http(), &self.url).await.unwrap();
+        self.succeeded("GetCallerIdentity", answer);
     }
 
     /// Refusals are logged: with good secrets in bad places, and bad ones that are nearly good.

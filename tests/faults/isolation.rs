@@ -3,12 +3,14 @@
 use std::collections::BTreeMap;
 
 use serde_json::{Value, json};
+use symbolon::aws_query::shapes::{IAM_OPERATIONS, STS_OPERATIONS};
 
 use crate::broker::Broker;
 use crate::client::{Answer, Client, get_id};
 use crate::database::{ACCOUNT, add_developer_of, checksum, run};
 use crate::federation::Federation;
 use crate::figures::{Figures, size};
+use crate::query_operations::{Declared, OF_NONE};
 use crate::questions::{DEVELOPER, Named, OF_IDENTITIES, OF_POOLS, OF_RESOURCES};
 
 pub const OTHER: &str = "210987654321";
@@ -24,6 +26,7 @@ struct Home {
     user: String,
     guest: String,
     logins: Value,
+    declared: Declared,
 }
 
 impl Home {
@@ -34,10 +37,11 @@ impl Home {
         let mut both = logins.clone();
         both[DEVELOPER] = json!("user");
         let body = json!({ "IdentityPoolId": pool, "Logins": both });
-        let user = client.call(url, "GetOpenIdTokenForDeveloperIdentity", &body).await.member("IdentityId");
+        let user = client.call(url, "GetOpenIdTokenForDeveloperIdentity", &body).await;
+        let declared = Declared::by(client, url, account, &pool, user.member("Token")).await;
         client.identity(url, &pool, "friend").await;
         let guest = get_id(url, &pool).await.member("IdentityId");
-        Self { client: client.clone(), account, pool, user, guest, logins }
+        Self { client: client.clone(), account, pool, user: user.member("IdentityId"), guest, logins, declared }
     }
 
     /// Has the replica remember the tenant's access key and pool.
@@ -58,7 +62,11 @@ fn arn(account: &str, pool: &str) -> String {
 fn essence(answer: &Answer, id: &str) -> (u16, BTreeMap<String, String>, String) {
     let headers = answer.headers.iter().filter(|(name, _)| !["x-amzn-requestid", "date"].contains(&name.as_str()));
     let headers = headers.map(|(name, value)| (name.to_string(), value.to_str().unwrap().replace(id, "ID")));
-    (answer.status, headers.collect(), answer.text.replace(id, "ID"))
+    let text = match answer.text.split_once("<RequestId>") {
+        Some((text, _)) => text,
+        None => &answer.text,
+    };
+    (answer.status, headers.collect(), text.replace(id, "ID"))
 }
 
 /// The rows of all tables but one, where each use of an access key is noted.
@@ -74,7 +82,7 @@ async fn a_foreign_id_is_as_one_that_nobody_has_at_each_of_two_replicas_that_rem
     let rounds = size(1, 3);
     let at = Federation::start(&["ann"]).await;
     let url = &at.database.url;
-    let launch = at.serve(url);
+    let launch = at.serve(url).env("SYMBOLON__CREDENTIALS__BUILTIN", "true");
     let (one, two) = tokio::join!(launch.start(), launch.start());
     let stranger = add_developer_of(OTHER, url, "AKIADEVELOPERNUMBER2").await;
     let declare = format!(
@@ -108,11 +116,16 @@ async fn a_foreign_id_is_as_one_that_nobody_has_at_each_of_two_replicas_that_rem
 
     let mut figures =
         Figures::of("9-isolation-matrix", "Isolation: the matrix of tenancy over two replicas with warm caches");
-    let operations = OF_POOLS.len() + OF_IDENTITIES.len() + OF_RESOURCES.len();
+    let operations = OF_POOLS.len() + OF_IDENTITIES.len() + OF_RESOURCES.len() + of_query().count();
     figures.row("questions, each of a foreign id and of one that nobody has, at each replica", "", operations);
     figures.row("answers compared", "none differs by whose the id is", questions);
     figures.row("rows changed", "0", 0);
     figures.publish();
+}
+
+/// Every operation of IAM and STS that names something.
+fn of_query() -> impl Iterator<Item = &'static str> {
+    IAM_OPERATIONS.iter().chain(STS_OPERATIONS).copied().filter(|action| !OF_NONE.contains(action))
 }
 
 struct Matrix<'a> {
@@ -140,6 +153,40 @@ impl Matrix<'_> {
             self.compare(operation, |pool: &str| question(&arn(foreign.account, pool)), NO_POOL, &[&foreign.pool])
                 .await;
             assert_eq!(foreign.arn(), arn(foreign.account, &foreign.pool));
+        }
+        for action in of_query() {
+            self.compare_declared(action).await;
+        }
+        for action in OF_NONE.into_iter().filter(|action| action.starts_with("List")) {
+            let request = own.declared.request(&own.client, &self.replica.url, action);
+            let listed = own.client.send(&request).await.unwrap().text;
+            assert!(listed.contains(own.declared.part()), "{action}: {listed}");
+            assert!(!listed.contains(foreign.declared.part()), "{action}: {listed}");
+        }
+    }
+
+    /// Asks IAM or STS about what nobody has declared, in one's own account and in the foreign one, and about what is
+    /// declared in the foreign one only.
+    async fn compare_declared(&mut self, action: &str) {
+        let (own, foreign, nobodys) = (&self.own.declared, &self.foreign.declared, NO_POOL.split_once(':').unwrap().1);
+        let url = &self.replica.url;
+        for account in [self.own.account, self.foreign.account] {
+            let ask = async |part: &str| {
+                self.own
+                    .client
+                    .send(&own.elsewhere(account, part).request(&self.own.client, url, action))
+                    .await
+                    .unwrap()
+            };
+            self.own.warm(url).await;
+            let expected = essence(&ask(nobodys).await, nobodys);
+            // IAM has deleted what is not there.
+            let is_done = expected.0 == 200 && action == "DeleteOpenIDConnectProvider";
+            assert!([403, 404].contains(&expected.0) || is_done, "{action}: {expected:?}");
+            self.foreign.warm(url).await;
+            let answer = ask(foreign.part()).await;
+            assert_eq!(essence(&answer, foreign.part()), expected, "{action} in {account}");
+            self.asked += 1;
         }
     }
 

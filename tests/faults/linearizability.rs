@@ -52,6 +52,7 @@ struct Stage {
     zero: Instant,
     seed: u64,
     seen: Mutex<BTreeMap<String, usize>>,
+    faults: Faults,
 }
 
 /// One history in the making, in a pool of its own.
@@ -249,6 +250,11 @@ struct Faults {
 }
 
 impl Faults {
+    /// Brokers killed, connections reset, answers lost.
+    fn counts(&self) -> [usize; 3] {
+        [&self.kills, &self.resets, &self.lost_answers].map(|count| count.load(Ordering::Relaxed))
+    }
+
     /// An answer that was to be lost, and was not, is not to be lost any more.
     fn spare(&self, proxy: &Proxy) {
         if proxy.is_losing() {
@@ -265,8 +271,8 @@ async fn break_things(
     mut brokers: [(Proxy, Option<Broker>); 2],
     kill_every: Duration,
     end: CancellationToken,
-) -> Faults {
-    let (faults, mut dice) = (Faults::default(), Dice::of(stage.seed));
+) {
+    let (faults, mut dice) = (&stage.faults, Dice::of(stage.seed));
     let mut killed_at = Instant::now();
     while !end.is_cancelled() {
         tokio::time::sleep(Duration::from_millis(10 + dice.below(40) as u64)).await;
@@ -295,7 +301,6 @@ async fn break_things(
     for (proxy, _) in &brokers {
         faults.spare(proxy);
     }
-    faults
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -311,7 +316,8 @@ async fn whatever_concurrent_callers_of_two_replicas_see_happened_in_some_order_
     }
     let urls = [0, 1].map(|replica: usize| RwLock::new(brokers[replica].1.as_ref().unwrap().url.clone()));
     let brokers: [_; 2] = brokers.try_into().unwrap_or_else(|_| panic!("two"));
-    let stage = Arc::new(Stage { at, urls, zero: Instant::now(), seed, seen: Mutex::default() });
+    let stage =
+        Arc::new(Stage { at, urls, zero: Instant::now(), seed, seen: Mutex::default(), faults: Faults::default() });
 
     let end = CancellationToken::new();
     let breaking = break_things(&stage, brokers, size(Duration::from_secs(1), Duration::from_secs(2)), end.clone());
@@ -320,11 +326,10 @@ async fn whatever_concurrent_callers_of_two_replicas_see_happened_in_some_order_
         end.cancel();
         sums
     };
-    let (faults, Sums { calls, unknown, concurrent }) = tokio::join!(breaking, checking);
+    let ((), Sums { histories, calls, unknown, concurrent }) = tokio::join!(breaking, checking);
     let seen = std::mem::take(&mut *stage.seen.lock().unwrap());
     assert!(concurrent > calls / 2, "only {concurrent} of {calls} calls had company");
-    let [kills, resets, lost] =
-        [&faults.kills, &faults.resets, &faults.lost_answers].map(|count| count.load(Ordering::Relaxed));
+    let [kills, resets, lost] = stage.faults.counts();
     assert!(kills > 0 && resets > 0 && lost > 0, "{kills} {resets} {lost}");
     if is_whole() {
         assert_much_is_known(&seen, calls, unknown, lost);
@@ -361,23 +366,25 @@ fn assert_much_is_known(seen: &BTreeMap<String, usize>, calls: usize, unknown: u
 /// What the histories came to.
 #[derive(Default)]
 struct Sums {
+    histories: usize,
     calls: usize,
     unknown: usize,
     concurrent: usize,
 }
 
-/// Makes so many histories, some at the same time, and checks each.
+/// Makes so many histories, some at the same time, and checks each. A fast machine makes more, until each fault has struck.
 async fn check(stage: &Arc<Stage>, histories: usize) -> Sums {
     let mut sums = Sums::default();
-    let (mut numbers, mut running) = (0..histories as u64, JoinSet::new());
+    let (mut number, mut running) = (0, JoinSet::new());
     loop {
-        while running.len() < AT_ONCE
-            && let Some(number) = numbers.next()
-        {
-            running.spawn(Arc::clone(stage).history(number));
+        let is_due = |number| number < histories || (number < histories * 100 && stage.faults.counts().contains(&0));
+        while running.len() < AT_ONCE && is_due(number) {
+            running.spawn(Arc::clone(stage).history(number as u64));
+            number += 1;
         }
         let Some(history) = running.join_next().await else { return sums };
         let history = history.unwrap();
+        sums.histories += 1;
         sums.calls += history.len();
         sums.unknown += history.iter().filter(|event| event.ended.is_none()).count();
         sums.concurrent += overlaps(&history);

@@ -56,6 +56,7 @@ mod histories;
 mod needles;
 mod operations;
 mod operator;
+mod query_operations;
 mod registrants;
 mod replication;
 mod schedule;

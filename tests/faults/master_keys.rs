@@ -71,6 +71,10 @@ struct Stage {
     pool: String,
     users: Vec<String>,
     guest: String,
+    /// Those that commands have by now.
+    master_keys: RwLock<String>,
+    /// The access keys that were made, the latest last.
+    made: Mutex<Vec<Client>>,
     /// Each operation with how often it was done; those that failed, with what came back.
     done: Mutex<BTreeMap<&'static str, usize>>,
     failed: Mutex<Vec<String>>,
@@ -103,8 +107,9 @@ impl Stage {
             ),
         )
         .await;
-        let (done, failed, stop) = (Mutex::default(), Mutex::default(), AtomicBool::new(false));
-        Self { replicas, client, pool, users, guest, done, failed, stop }
+        let master_keys = RwLock::new(MASTER_KEY.to_owned());
+        let (made, done, failed) = (Mutex::default(), Mutex::default(), Mutex::default());
+        Self { replicas, client, pool, users, guest, master_keys, made, done, failed, stop: AtomicBool::new(false) }
     }
 
     /// Counts an operation; it failed if what came back is not what it must be.
@@ -116,14 +121,18 @@ impl Stage {
     }
 
     async fn asked(&self, number: usize, operation: &'static str, body: &Value) -> Option<Answer> {
+        self.asked_by(&self.client, number, operation, body).await
+    }
+
+    async fn asked_by(&self, client: &Client, number: usize, operation: &'static str, body: &Value) -> Option<Answer> {
         let is_signed = operation != "GetCredentialsForIdentity";
         let broker = self.replicas.at(number).await;
         let request = if is_signed {
-            self.client.sign(&broker.url, operation, body)
+            client.sign(&broker.url, operation, body)
         } else {
             client::unsigned(&broker.url, operation, body)
         };
-        let answer = self.client.send(&request).await;
+        let answer = client.send(&request).await;
         drop(broker);
         let good = answer.as_ref().is_ok_and(|answer| answer.status == 200);
         self.count(operation, good, &answer);
@@ -151,19 +160,59 @@ impl Stage {
         self.count("GetCallerIdentity", good, &reply);
     }
 
+    /// A user's token, for a developer.
+    async fn token(&self, client: &Client, number: usize, user: usize) {
+        let body = json!({ "IdentityPoolId": self.pool, "Logins": { client::PROVIDER: format!("user-{user}") } });
+        if let Some(answer) = self.asked_by(client, number, "GetOpenIdTokenForDeveloperIdentity", &body).await
+            && answer.member("IdentityId") != self.users[user]
+        {
+            self.failed.lock().unwrap().push(format!("user-{user} is another identity: {answer:?}"));
+        }
+    }
+
+    /// Makes access keys, whose secrets are sealed, and uses each at once, until it is told to stop.
+    async fn operate(&self) {
+        while !self.stop.load(Ordering::SeqCst) {
+            let master_keys = self.master_keys.read().await;
+            let create = ["access-key", "create", "--account", ACCOUNT, "--output", "json"];
+            let ended = Operator::of(&self.replicas.url, &master_keys).run(&create).await;
+            drop(master_keys);
+            self.count("access-key create", ended.code == Some(0), &ended);
+            if ended.code == Some(0) {
+                let made: Value = serde_json::from_str(&ended.stdout).unwrap();
+                let of = |name: &str| made[name].as_str().unwrap();
+                let client = Client::new(of("AccessKeyId"), of("SecretAccessKey"));
+                let number = self.made.lock().unwrap().len();
+                self.token(&client, number, number % USERS).await;
+                self.made.lock().unwrap().push(client);
+            }
+            tokio::time::sleep(Duration::from_millis(100)).await;
+        }
+    }
+
+    /// Every access key that was made is good at each replica.
+    async fn all_made_are_good(&self) {
+        let made = self.made.lock().unwrap().clone();
+        for client in &made {
+            for replica in 0..2 {
+                self.token(client, replica, 0).await;
+            }
+        }
+    }
+
+    /// The next of the documented steps: commands, then brokers, have these master keys.
+    async fn step(&self, master_keys: &str) {
+        master_keys.clone_into(&mut *self.master_keys.write().await);
+        self.replicas.restart(master_keys).await;
+    }
+
     /// One of everything that needs a master key, and of what does not, until it is told to stop.
     async fn load(&self, caller: usize) {
         let http = client::http();
         let mut number = caller;
         while !self.stop.load(Ordering::SeqCst) {
             number += 1;
-            let user = number * 7 % USERS;
-            let body = json!({ "IdentityPoolId": self.pool, "Logins": { client::PROVIDER: format!("user-{user}") } });
-            if let Some(answer) = self.asked(number, "GetOpenIdTokenForDeveloperIdentity", &body).await
-                && answer.member("IdentityId") != self.users[user]
-            {
-                self.failed.lock().unwrap().push(format!("user-{user} is another identity: {answer:?}"));
-            }
+            self.token(&self.client, number, number * 7 % USERS).await;
             if let Some(page) = self.page(number, None).await {
                 let token = page.member("NextToken");
                 // Of the other replica, and perhaps after its restart.
@@ -201,6 +250,8 @@ async fn a_master_key_is_rotated_under_load_and_no_operation_fails() {
         let stage = Arc::clone(&stage);
         callers.spawn(async move { stage.load(caller).await });
     }
+    let operator = Arc::clone(&stage);
+    callers.spawn(async move { operator.operate().await });
     let mut old = MASTER_KEY.to_owned();
     let (mut resealed, mut survived) = (0, 0);
     for rotation in 0..rotations {
@@ -210,9 +261,9 @@ async fn a_master_key_is_rotated_under_load_and_no_operation_fails() {
         let second = stage.page(1, Some(&page)).await.unwrap().json["Identities"].clone();
         let session = stage.session(0).await.unwrap();
 
-        stage.replicas.restart(&old_first).await;
+        stage.step(&old_first).await;
         stage.is_still_good(&page, &second, &session).await;
-        stage.replicas.restart(&new_first).await;
+        stage.step(&new_first).await;
         stage.is_still_good(&page, &second, &session).await;
         // Made under the new one: they outlive the old one.
         let later_page = stage.page(1, None).await.unwrap().member("NextToken");
@@ -222,8 +273,9 @@ async fn a_master_key_is_rotated_under_load_and_no_operation_fails() {
         assert_eq!(rotated["RemovedKeyIds"].as_array().unwrap().len(), 1, "{rotated}");
         resealed += rotated["AccessKeys"].as_u64().unwrap() + rotated["SigningKeys"].as_u64().unwrap();
         stage.is_still_good(&page, &second, &session).await;
-        stage.replicas.restart(&new).await;
+        stage.step(&new).await;
         stage.is_still_good(&later_page, &second, &later_session).await;
+        stage.all_made_are_good().await;
         survived += 2;
         // The old key opens nothing any more, and what only it made is over.
         let refused = session.who(&client::http(), &stage.replicas.at(0).await.url).await.unwrap();
@@ -237,7 +289,7 @@ async fn a_master_key_is_rotated_under_load_and_no_operation_fails() {
     let failed = stage.failed.lock().unwrap().clone();
     assert!(failed.is_empty(), "{} of {} failed: {:#?}", failed.len(), stage.total(), &failed[..failed.len().min(5)]);
     let done = stage.done.lock().unwrap().clone();
-    assert!(done.len() == 4 && done.values().all(|count| *count >= rotations), "{done:?}");
+    assert!(done.len() == 5 && done.values().all(|count| *count >= rotations), "{done:?}");
     assert_eq!(stage.replicas.restarts.load(Ordering::SeqCst), 6 * rotations);
 
     let mut figures =
@@ -245,6 +297,11 @@ async fn a_master_key_is_rotated_under_load_and_no_operation_fails() {
     figures.row("rotations", "", rotations);
     figures.row("rolling restarts of a replica", "", 6 * rotations);
     figures.row("secrets sealed anew", "", resealed);
+    figures.row(
+        "access keys made meanwhile, each good at both replicas ever after",
+        "",
+        stage.made.lock().unwrap().len(),
+    );
     for (operation, count) in &done {
         figures.row(&format!("operations: {operation}"), "", count);
     }

@@ -1,16 +1,19 @@
-//! A call of every operation, each on a pool and identities of its own, and what the database has of them.
+//! A call of every operation, each on a pool, identities, a role and providers of its own, and what the database has of them.
 
 use serde_json::{Value, json};
 use sqlx::Connection as _;
 use sqlx::postgres::PgConnection;
+use symbolon::aws_query::shapes::{IAM_OPERATIONS, STS_OPERATIONS};
 
 use crate::client::{Answer, PROVIDER, Signed, call_unsigned, unsigned};
 use crate::database::ACCOUNT;
 use crate::federation::Federation;
+use crate::forms::element;
+use crate::query_operations::Declared;
 use crate::registrants::unique_part;
 
-/// Every operation, some in two ways.
-pub const CASES: [&str; 25] = [
+/// Every operation of Cognito, some in two ways.
+const OF_COGNITO: [&str; 25] = [
     "CreateIdentityPool",
     "DescribeIdentityPool",
     "UpdateIdentityPool",
@@ -38,6 +41,11 @@ pub const CASES: [&str; 25] = [
     "UnlinkDeveloperIdentity",
 ];
 
+/// Every operation, some in two ways.
+pub fn cases() -> Vec<&'static str> {
+    [&OF_COGNITO[..], IAM_OPERATIONS, STS_OPERATIONS].concat()
+}
+
 /// A client cannot repeat these without making another pool or guest.
 pub const MAKING: [&str; 2] = ["CreateIdentityPool", "GetId of a guest"];
 
@@ -52,6 +60,7 @@ pub struct Stage {
     ada: String,
     bea: String,
     guest: String,
+    declared: Declared,
 }
 
 impl Stage {
@@ -66,12 +75,18 @@ impl Stage {
         let ann = json!({ "IdentityPoolId": pool, "Logins": at.logins(&["a:ann", "b:ann"]) });
         let ann = call_unsigned(url, "GetId", &ann).await.member("IdentityId");
         let guest = call_unsigned(url, "GetId", &json!({ "IdentityPoolId": pool })).await.member("IdentityId");
-        let (ada, bea) = (at.client.identity(url, &pool, "ada").await, at.client.identity(url, &pool, "bea").await);
-        Self { pool, ann, ada, bea, guest }
+        let (ada, bea) = (at.client.token(url, &pool, "ada").await, at.client.identity(url, &pool, "bea").await);
+        let declared = Declared::by(&at.client, url, ACCOUNT, &pool, ada.member("Token")).await;
+        let roles = json!({ "IdentityPoolId": pool, "Roles": { "authenticated": declared.role_arn() } });
+        assert_eq!(at.client.call(url, "SetIdentityPoolRoles", &roles).await.status, 200);
+        Self { pool, ann, ada: ada.member("IdentityId"), bea, guest, declared }
     }
 
     /// The call, to the broker at `url`.
     pub fn request(&self, at: &Federation, url: &str, case: &str) -> Signed {
+        if !OF_COGNITO.contains(&case) {
+            return self.declared.request(&at.client, url, case);
+        }
         let operation = case.split(' ').next().unwrap();
         let body = self.body(at, case);
         if PUBLIC.contains(&operation) {
@@ -82,7 +97,7 @@ impl Stage {
     }
 
     fn body(&self, at: &Federation, case: &str) -> Value {
-        let Self { pool, ann, ada, bea, guest } = self;
+        let Self { pool, ann, ada, bea, guest, .. } = self;
         let developers = |mut more: Value| {
             let fields = more.as_object_mut().unwrap();
             fields.insert("IdentityPoolId".to_owned(), json!(pool));
@@ -159,7 +174,9 @@ impl Stage {
               'made', (select count(*) from identity_pools where name = $2))::text
             from identity_pools p where pool_id = $1::text::uuid";
         let pool = unique_part(&self.pool);
-        sqlx::query_scalar(query).bind(pool).bind(self.made()).fetch_one(&mut conn).await.unwrap()
+        let of_pool: String =
+            sqlx::query_scalar(query).bind(pool).bind(self.made()).fetch_one(&mut conn).await.unwrap();
+        format!("{}\n{}", of_pool.replace(pool, "POOL"), self.declared.state(database_url).await)
     }
 }
 
@@ -180,9 +197,22 @@ pub async fn is_of(answer: &Answer, url: &str) -> bool {
 
 /// What matters of an answer: the same outcome has the same text.
 pub fn outcome(answer: &Answer) -> String {
-    format!("{} {}", answer.status, answer.exception())
+    format!("{} {}", answer.status, exception(answer))
 }
 
 fn arn(pool: &str) -> String {
     format!("arn:aws:cognito-identity:us-east-1:{ACCOUNT}:identitypool/{pool}")
+}
+
+/// The service could not answer, and says when to come again.
+#[track_caller]
+pub fn is_internal_error(answer: &Answer) {
+    assert_eq!(answer.status, 500, "{answer:?}");
+    assert!(["InternalErrorException", "ServiceFailure"].contains(&&*exception(answer)), "{answer:?}");
+    assert_eq!(answer.header("retry-after"), "1", "{answer:?}");
+}
+
+/// The exception of an answer of Cognito, or the code of one of IAM or STS.
+fn exception(answer: &Answer) -> String {
+    if answer.text.contains("<ErrorResponse") { element(answer, "Code") } else { answer.exception().to_owned() }
 }

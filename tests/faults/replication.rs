@@ -242,7 +242,11 @@ impl Cluster {
     pub async fn cut_standbys_off(&self) -> Vec<Pid> {
         let mut receivers = Vec::new();
         for standby in self.standbys() {
-            let receiver = ask(&self.url_of(standby), "select pid::int8 from pg_stat_wal_receiver").await;
+            // One that has just begun to follow another primary may have none yet.
+            let url = self.url_of(standby);
+            let query = "select coalesce(max(pid), 0)::int8 from pg_stat_wal_receiver";
+            self.until("it receives", async || ask(&url, query).await > 0).await;
+            let receiver = ask(&url, query).await;
             receivers.push(Pid::from_raw(i32::try_from(receiver).unwrap()));
         }
         for receiver in &receivers {

@@ -34,7 +34,7 @@ struct Stage {
     brokers: [Broker; 3],
     proxy: Arc<Proxy>,
     /// For each of the two that mint.
-    requests: [Vec<Signed>; 2],
+    pool: String,
 }
 
 /// A token's key, and when the token was asked for and had.
@@ -68,13 +68,15 @@ impl Stage {
         let behind = direct.clone().env("DATABASE_URL", proxy.url(&database.url));
         let (one, other, cut_off) = tokio::join!(direct.start(), direct.start(), behind.start());
         let pool = client.create_pool(&one.url).await;
-        // Signed before, since what is measured is no client; and good for five minutes.
-        let of_broker = |broker: &Broker| {
-            let request = |user: usize| client.token_request(&broker.url, &pool, &format!("user-{user}"));
-            (0..4).map(request).collect()
-        };
-        let requests = [of_broker(&one), of_broker(&other)];
-        Self { schedule, database, client, brokers: [one, other, cut_off], proxy, requests }
+        Self { schedule, database, client, brokers: [one, other, cut_off], proxy, pool }
+    }
+
+    /// Requests for the first two brokers.
+    fn signed(&self) -> [Vec<Signed>; 2] {
+        [0, 1].map(|broker: usize| {
+            let url = &self.brokers[broker].url;
+            (0..4).map(|user| self.client.token_request(url, &self.pool, &format!("user-{user}"))).collect()
+        })
     }
 
     /// Mints so many tokens a second, at least so many and until `enough`; and has verifiers look at them until the last one
@@ -94,6 +96,7 @@ impl Stage {
         let mut tick = tokio::time::interval(Duration::from_secs(1) / rate);
         tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
         let mut asked = 0;
+        let (mut requests, mut signed) = (self.signed(), Instant::now());
         while !enough.is_finished() || asked < tokens {
             tick.tick().await;
             while let Some(answered) = minting.try_join_next() {
@@ -106,7 +109,11 @@ impl Stage {
             if minting.len() > MINTING_AT_ONCE || outcome.crowd.is_behind() {
                 continue;
             }
-            let of_broker = &self.requests[asked % 2];
+            // What is measured is no client: each is signed for many times, and good for five minutes.
+            if signed.elapsed() > Duration::from_mins(2) {
+                (requests, signed) = (self.signed(), Instant::now());
+            }
+            let of_broker = &requests[asked % 2];
             let (client, request) = (self.client.clone(), of_broker[asked / 2 % of_broker.len()].clone());
             minting.spawn(async move {
                 let asked = now();

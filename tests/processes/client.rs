@@ -79,11 +79,17 @@ pub async fn get_by(http: &reqwest::Client, url: &str) -> reqwest::Result<Answer
     answer(http.get(url).send().await?).await
 }
 
+/// What comes back for a request, over connections of the caller's own.
+pub async fn send_by(http: &reqwest::Client, request: &Signed) -> reqwest::Result<Answer> {
+    let Signed { url, headers, body } = request.clone();
+    answer(http.post(url).headers(headers).body(body).send().await?).await
+}
+
 async fn answer(response: reqwest::Response) -> reqwest::Result<Answer> {
     let (status, headers) = (response.status().as_u16(), response.headers().clone());
     let text = response.text().await?;
     let json = serde_json::from_str(&text).unwrap_or_default();
-    overheard::remember_answer(&json);
+    overheard::remember_answer(&text);
     Ok(Answer { status, headers, text, json })
 }
 
@@ -98,9 +104,9 @@ pub struct Client {
 /// A request with its signature, if it has one, good for any number of sendings.
 #[derive(Clone)]
 pub struct Signed {
-    url: String,
-    headers: HeaderMap,
-    body: String,
+    pub url: String,
+    pub headers: HeaderMap,
+    pub body: String,
 }
 
 impl Signed {
@@ -145,32 +151,17 @@ impl Client {
     }
 
     /// A signed request for the broker at `url`.
-    #[expect(clippy::disallowed_methods, reason = "the signer of a real client reads the real clock")]
     pub fn sign(&self, url: &str, operation: &str, body: &Value) -> Signed {
-        let Signed { mut headers, body, .. } = unsigned(url, operation, body);
-        let identity = Credentials::new(&self.key, &self.secret, None, None, "test").into();
-        let params = v4::SigningParams::builder()
-            .identity(&identity)
-            .region("us-east-1")
-            .name("cognito-identity")
-            .time(SystemTime::now())
-            .settings(SigningSettings::default())
-            .build()
-            .unwrap()
-            .into();
-        let plain: Vec<_> = headers.iter().map(|(name, value)| (name.as_str(), value.to_str().unwrap())).collect();
-        let signable =
-            SignableRequest::new("POST", format!("{url}/"), plain.into_iter(), SignableBody::Bytes(body.as_bytes()));
-        let (instructions, _) = aws_sigv4::http_request::sign(signable.unwrap(), &params).unwrap().into_parts();
-        for (name, value) in instructions.headers() {
-            headers.insert(HeaderName::try_from(name).unwrap(), value.parse().unwrap());
-        }
-        Signed { url: url.to_owned(), headers, body }
+        self.sign_for("cognito-identity", unsigned(url, operation, body))
+    }
+
+    /// A request that this developer signs for a service.
+    pub fn sign_for(&self, service: &str, request: Signed) -> Signed {
+        signed_with(Credentials::new(&self.key, &self.secret, None, None, "test"), service, request)
     }
 
     pub async fn send(&self, request: &Signed) -> reqwest::Result<Answer> {
-        let Signed { url, headers, body } = request.clone();
-        answer(self.http.post(url).headers(headers).body(body).send().await?).await
+        send_by(&self.http, request).await
     }
 
     pub async fn call(&self, url: &str, operation: &str, body: &Value) -> Answer {
@@ -201,6 +192,30 @@ impl Client {
 
 fn token_input(pool: &str, user: &str) -> Value {
     json!({ "IdentityPoolId": pool, "Logins": { PROVIDER: user } })
+}
+
+/// The request with a signature by these credentials.
+#[expect(clippy::disallowed_methods, reason = "the signer of a real client reads the real clock")]
+pub fn signed_with(credentials: Credentials, service: &str, request: Signed) -> Signed {
+    let Signed { url, mut headers, body } = request;
+    let identity = credentials.into();
+    let params = v4::SigningParams::builder()
+        .identity(&identity)
+        .region("us-east-1")
+        .name(service)
+        .time(SystemTime::now())
+        .settings(SigningSettings::default())
+        .build()
+        .unwrap()
+        .into();
+    let plain: Vec<_> = headers.iter().map(|(name, value)| (name.as_str(), value.to_str().unwrap())).collect();
+    let signable =
+        SignableRequest::new("POST", format!("{url}/"), plain.into_iter(), SignableBody::Bytes(body.as_bytes()));
+    let (instructions, _) = aws_sigv4::http_request::sign(signable.unwrap(), &params).unwrap().into_parts();
+    for (name, value) in instructions.headers() {
+        headers.insert(HeaderName::try_from(name).unwrap(), value.parse().unwrap());
+    }
+    Signed { url, headers, body }
 }
 
 /// A request for the broker at `url` that nobody signs.

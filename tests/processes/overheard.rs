@@ -11,8 +11,8 @@ use crate::figures::Figures;
 /// Shorter ones would be found by chance.
 const SHORTEST: usize = 12;
 
-/// Members of answers that are secrets.
-const SECRET: [&str; 5] = ["Token", "SecretKey", "SecretAccessKey", "SessionToken", "access_token"];
+/// Members of answers in JSON, and elements of those in XML, that are secrets.
+const SECRET: [&str; 6] = ["Token", "SecretKey", "SecretAccessKey", "SessionToken", "NextToken", "access_token"];
 
 static HEARD: LazyLock<Mutex<Heard>> = LazyLock::new(Mutex::default);
 
@@ -63,19 +63,34 @@ pub fn remember(secret: &str) {
     heard().remember(secret);
 }
 
-/// The secrets of an answer.
-pub fn remember_answer(answer: &Value) {
-    match answer {
+/// The secrets of an answer in JSON or XML.
+pub fn remember_answer(answer: &str) {
+    match serde_json::from_str(answer) {
+        Ok(json) => secrets_of(&json, &mut remember),
+        Err(_) => secrets_in_elements(answer, &mut remember),
+    }
+}
+
+fn secrets_of(json: &Value, each: &mut impl FnMut(&str)) {
+    match json {
         Value::Object(members) => {
             for (name, value) in members {
                 match value.as_str() {
-                    Some(secret) if SECRET.contains(&name.as_str()) => remember(secret),
-                    _ => remember_answer(value),
+                    Some(secret) if SECRET.contains(&name.as_str()) => each(secret),
+                    _ => secrets_of(value, each),
                 }
             }
         }
-        Value::Array(values) => values.iter().for_each(remember_answer),
+        Value::Array(values) => values.iter().for_each(|value| secrets_of(value, each)),
         _ => (),
+    }
+}
+
+fn secrets_in_elements(xml: &str, each: &mut impl FnMut(&str)) {
+    for name in SECRET {
+        let start = format!("<{name}>");
+        let elements = xml.split(&start).skip(1);
+        elements.filter_map(|rest| rest.split_once("</")).for_each(|(secret, _)| each(secret));
     }
 }
 
@@ -91,7 +106,7 @@ pub fn listen(said: &str) {
     figures.row("KiB that they said", "", heard.bytes >> 10);
     figures.row("signed tokens searched for, of all that clients were given", "", heard.tokens);
     figures.row(
-        "other secrets: of access keys, temporary credentials, master keys",
+        "other secrets: of access keys, temporary credentials, page tokens, master keys",
         "",
         heard.secrets.len() - heard.tokens,
     );
@@ -120,4 +135,16 @@ fn a_secret_that_was_said_is_heard() {
         assert!(heard.find(&said).is_some(), "{said}");
     }
     assert_eq!(heard.find("test eyJhbGciOiJFUzI1NiJ9.eyJzdWIiOiIxIn0 wJalrXUtnFEMI/K7MDENG+bPxRfiC"), None);
+}
+
+#[test]
+fn the_secrets_of_an_answer_are_found_in_json_and_in_xml() {
+    let json = serde_json::json!({ "Credentials": { "AccessKeyId": "ASIA", "SecretKey": "one" }, "NextToken": "two" });
+    let xml = "<Credentials><AccessKeyId>ASIA</AccessKeyId><SecretAccessKey>one</SecretAccessKey>\
+               <SessionToken>two</SessionToken></Credentials>";
+    let (mut of_json, mut of_xml) = (Vec::new(), Vec::new());
+    secrets_of(&json, &mut |secret| of_json.push(secret.to_owned()));
+    secrets_in_elements(xml, &mut |secret| of_xml.push(secret.to_owned()));
+    assert_eq!(of_json, ["one", "two"]);
+    assert_eq!(of_xml, ["one", "two"]);
 }

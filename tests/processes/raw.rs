@@ -7,6 +7,8 @@ use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{TcpSocket, TcpStream};
 use tokio::time::timeout;
 
+use crate::overheard;
+
 /// Nothing takes longer.
 const PATIENCE: Duration = Duration::from_secs(20);
 
@@ -82,6 +84,7 @@ impl Raw {
             self.read_some().await?;
         }
         let body = String::from_utf8(self.pending.drain(..length).collect()).unwrap();
+        overheard::remember_answer(&body);
         let status = head.split(' ').nth(1).and_then(|status| status.parse().ok()).unwrap();
         Ok(Response { status, head, body })
     }

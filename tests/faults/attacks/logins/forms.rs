@@ -46,7 +46,9 @@ fn parts(world: &World) -> Vec<(String, String)> {
 }
 
 fn encodings(world: &World) -> Vec<(String, String)> {
-    let token = world.proper();
+    // One whose signature is another in plain base64, as nearly all are.
+    let is_of_urls = |token: &String| token.rsplit('.').next().unwrap().contains(['-', '_']);
+    let token = (0..100).map(|number| world.with(&json!({"number": number}))).find(is_of_urls).unwrap();
     let [header, payload, signature] = three(&token);
     let mut found = Vec::new();
     let mut add = |name: &str, token: String| found.push((name.to_owned(), token));
