@@ -8,17 +8,50 @@ use serde_json::Value;
 
 use crate::figures::{Figures, is_whole};
 
+/// An advisory of a test's own.
+const ADVISORY: &str = "RUSTSEC-2020-9999";
+
 /// A crate's name and version.
 type Name = (String, String);
+
+/// Whether the command succeeds, what it printed, and what it complained of.
+fn ran(program: &str, arguments: &[&str]) -> (bool, String, String) {
+    let output = Command::new(program).args(arguments).output().unwrap_or_else(|error| panic!("{program}: {error}"));
+    let text = |bytes: Vec<u8>| String::from_utf8(bytes).unwrap();
+    (output.status.success(), text(output.stdout), text(output.stderr))
+}
 
 /// What the command printed, which must succeed.
 #[track_caller]
 fn printed(program: &str, arguments: &[&str]) -> String {
-    let output = Command::new(program).args(arguments).output().unwrap_or_else(|error| panic!("{program}: {error}"));
-    let text = |bytes: Vec<u8>| String::from_utf8(bytes).unwrap();
-    let (stdout, stderr) = (text(output.stdout), text(output.stderr));
-    assert!(output.status.success(), "{program} {arguments:?}: {stdout}{stderr}");
+    let (succeeds, stdout, stderr) = ran(program, arguments);
+    assert!(succeeds, "{program} {arguments:?}: {stdout}{stderr}");
     stdout
+}
+
+/// Whether the dependencies pass with a database of one advisory, of a crate that is built in, and what is said of it. The
+/// versions that have it no more are as given.
+fn passes_with_advisory(package: &str, patched: &str) -> (bool, String) {
+    let database = tempfile::tempdir().unwrap();
+    let (folder, crates) = (database.path().to_str().unwrap(), database.path().join("crates").join(package));
+    std::fs::create_dir_all(&crates).unwrap();
+    let advisory = format!(
+        "```toml\n[advisory]\nid = \"{ADVISORY}\"\npackage = \"{package}\"\ndate = \"2020-01-01\"\n\n\
+         [versions]\npatched = [{patched}]\n```\n\n# It is broken\n\nFor a test.\n"
+    );
+    std::fs::write(crates.join(format!("{ADVISORY}.md")), advisory).unwrap();
+    let git = |arguments: &[&str]| {
+        printed(
+            "git",
+            &[&["-C", folder, "-c", "user.name=test", "-c", "user.email=test@example.com"], arguments].concat(),
+        );
+    };
+    git(&["init", "--quiet"]);
+    git(&["add", "."]);
+    git(&["commit", "--quiet", "--message", "One advisory"]);
+    std::fs::write(database.path().join(".git/FETCH_HEAD"), "").unwrap();
+    let (passes, stdout, stderr) = ran(".ci/check-dependencies", &[folder]);
+    (passes, stdout + &stderr)
 }
 
 /// The licence of each crate that is built into the binary, or runs when it is built, but for ours.
@@ -75,6 +108,15 @@ fn every_crate_has_a_known_source_a_licence_and_a_checksum_and_the_bill_of_mater
         let verdict = said.lines().find(|line| line.starts_with("bans")).unwrap_or_else(|| panic!("{said}"));
         assert_eq!(verdict, "bans ok, licenses ok, sources ok");
         figures.row("`cargo deny` with `deny.toml`", "bans ok, licenses ok, sources ok", verdict);
+        let (passes, said) = passes_with_advisory("uuid", "");
+        assert!(!passes && said.contains(ADVISORY), "{said}");
+        let (passes, said) = passes_with_advisory("uuid", "\">= 0.1\"");
+        assert!(passes && said.contains("advisories ok"), "{said}");
+        figures.row(
+            "with a database that knows a vulnerability of one of them, and of another version",
+            "refused, passes",
+            "refused, passes",
+        );
         printed(".ci/make-sbom", &[]);
         let bill: Value = serde_json::from_slice(&std::fs::read("target/sbom/symbolon.cdx.json").unwrap()).unwrap();
         let text = |part: &Value, key: &str| part[key].as_str().unwrap().to_owned();
