@@ -4,7 +4,6 @@
 
 use std::collections::BTreeMap;
 use std::fs;
-use std::net::TcpListener;
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
@@ -19,6 +18,7 @@ use nix::unistd::Pid;
 use serde_json::Value;
 use symbolon::cli::dev_postgres::{Options, Postgres};
 use tempfile::TempDir;
+use tokio::net::TcpSocket;
 
 const SECRET: &str = "0123456789abcdef0123456789abcdef01234567";
 
@@ -38,8 +38,14 @@ fn read(path: &str) -> String {
     fs::read_to_string(project(path)).unwrap()
 }
 
-fn free_port() -> u16 {
-    TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port()
+/// A port that nobody listens on. While its socket lives the system gives it to nobody else, and who sets SO_REUSEADDR, as
+/// the broker does, may listen on it.
+fn held_port() -> (TcpSocket, u16) {
+    let socket = TcpSocket::new_v4().unwrap();
+    socket.set_reuseaddr(true).unwrap();
+    socket.bind("127.0.0.1:0".parse().unwrap()).unwrap();
+    let port = socket.local_addr().unwrap().port();
+    (socket, port)
 }
 
 /// A text with Compose's `${NAME}`, `${NAME:-default}` and `${NAME:?why}` replaced
@@ -102,13 +108,15 @@ struct Machine {
     folder: TempDir,
     public: u16,
     admin: u16,
+    _held: [TcpSocket; 2],
 }
 
 impl Machine {
     async fn new() -> Self {
         let postgres = Postgres::start(Options::ephemeral()).await.unwrap();
         let folder = tempfile::tempdir().unwrap();
-        let machine = Self { compose: Compose::read(), postgres, folder, public: free_port(), admin: free_port() };
+        let ((one, public), (other, admin)) = (held_port(), held_port());
+        let machine = Self { compose: Compose::read(), postgres, folder, public, admin, _held: [one, other] };
         let made = Command::new(env!("CARGO_BIN_EXE_symbolon")).args(["master-key", "generate"]).output().unwrap();
         fs::write(machine.master_key(), ok(made)).unwrap();
         fs::set_permissions(machine.master_key(), fs::Permissions::from_mode(0o600)).unwrap();

@@ -126,6 +126,10 @@ impl Holder {
         panic!("the other process did not start its server");
     }
 
+    fn pid(&self) -> Pid {
+        Pid::from_raw(self.child.id().cast_signed())
+    }
+
     fn kill(mut self) {
         self.child.kill().unwrap();
         self.child.wait().unwrap();
@@ -233,15 +237,28 @@ async fn a_killed_server_is_noticed_and_restarted_with_its_data() {
 #[tokio::test]
 async fn a_killed_initdb_leaves_nothing_half_made() {
     let room = Room::new();
-    let data_dir = room.path("data");
-    let holder = Holder::new(&room.options(&data_dir));
-    let unfinished = || -> Vec<PathBuf> {
-        let entries = fs::read_dir(&data_dir).into_iter().flatten().flatten().map(|entry| entry.path());
-        entries.filter(|path| path.display().to_string().contains("postgres.new-")).collect()
+    let is_under_way = |data_dir: &Path| {
+        let entries = fs::read_dir(data_dir).into_iter().flatten().flatten().map(|entry| entry.path());
+        let mut unfinished = entries.filter(|path| path.display().to_string().contains("postgres.new-"));
+        unfinished.any(|dir| dir.join("PG_VERSION").exists())
     };
-    wait_until("initdb under way", || unfinished().iter().any(|dir| dir.join("PG_VERSION").exists())).await;
-    holder.kill();
-    assert!(!data_dir.join("postgres").exists());
+    let mut tries = 0;
+    let data_dir = loop {
+        let data_dir = room.path(&format!("data-{tries}"));
+        let cluster = data_dir.join("postgres");
+        let holder = Holder::new(&room.options(&data_dir));
+        wait_until("initdb under way", || is_under_way(&data_dir) || cluster.exists()).await;
+        // Stopped, it makes nothing of what initdb may have finished meanwhile.
+        kill(holder.pid(), Signal::SIGSTOP).unwrap();
+        let is_in_time = !cluster.exists();
+        holder.kill();
+        if is_in_time {
+            assert!(!cluster.exists());
+            break data_dir;
+        }
+        tries += 1;
+        assert!(tries < 10, "initdb is never caught under way");
+    };
     // One that could not clean up, as after a power failure.
     fs::create_dir_all(data_dir.join("postgres.new-0/base/1")).unwrap();
 

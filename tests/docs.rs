@@ -4,7 +4,6 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::io::{BufRead as _, BufReader};
-use std::net::TcpListener;
 use std::os::unix::fs::PermissionsExt as _;
 use std::os::unix::process::CommandExt as _;
 use std::path::{Path, PathBuf};
@@ -17,6 +16,7 @@ use regex::Regex;
 use symbolon::cognito::shapes::OPERATIONS;
 use symbolon::config::DEFAULTS;
 use tempfile::TempDir;
+use tokio::net::TcpSocket;
 
 /// Rules of the ledger that no test holds yet. It only ever falls.
 const UNTESTED_RULES: usize = 0;
@@ -307,22 +307,29 @@ fn shell(folder: &Path, script: &str) -> Command {
     shell
 }
 
-fn free_port() -> u16 {
-    TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port()
+/// A port that nobody listens on. While its socket lives the system gives it to nobody else, and who sets SO_REUSEADDR, as
+/// the broker does, may listen on it.
+fn held_port() -> (TcpSocket, u16) {
+    let socket = TcpSocket::new_v4().unwrap();
+    socket.set_reuseaddr(true).unwrap();
+    socket.bind("127.0.0.1:0".parse().unwrap()).unwrap();
+    let port = socket.local_addr().unwrap().port();
+    (socket, port)
 }
 
-/// The script with each of these ports replaced by a free one.
-fn on_free_ports(script: &str, ports: &[u16]) -> String {
-    let free: BTreeMap<String, u16> = ports.iter().map(|port| (format!(":{port}"), free_port())).collect();
+/// The script with each of these ports replaced by a free one, and what holds those.
+fn on_free_ports(script: &str, ports: &[u16]) -> (String, Vec<TcpSocket>) {
+    let (held, free): (Vec<_>, Vec<_>) = ports.iter().map(|_| held_port()).unzip();
+    let free: BTreeMap<String, u16> = ports.iter().map(|port| format!(":{port}")).zip(free).collect();
     let port = Regex::new(r":\d{4,5}\b").unwrap();
     let replaced = |found: &regex::Captures<'_>| match free.get(&found[0]) {
         Some(free) => format!(":{free}"),
         None => found[0].to_owned(),
     };
-    port.replace_all(script, replaced).into_owned()
+    (port.replace_all(script, replaced).into_owned(), held)
 }
 
-/// Runs a shell to its end, which must be a good one, and within two minutes: scripts wait for brokers in loops.
+/// Runs a shell to its end, which must be a good one, and within ten minutes: scripts wait for brokers in loops.
 fn run(mut command: Command) {
     let folder = tempfile::tempdir().unwrap();
     let log = folder.path().join("log");
@@ -333,7 +340,7 @@ fn run(mut command: Command) {
     let status = loop {
         match child.try_wait().unwrap() {
             Some(status) => break Some(status),
-            None if began.elapsed() > Duration::from_mins(2) => break None,
+            None if began.elapsed() > Duration::from_mins(10) => break None,
             None => std::thread::sleep(Duration::from_millis(50)),
         }
     };
@@ -391,9 +398,9 @@ fn clone() -> TempDir {
 #[test]
 fn the_tutorial_works_when_pasted() {
     let folder = clone();
-    let port = free_port();
+    let (_held, port) = held_port();
     let dev = Dev::start(folder.path(), port);
-    let script = on_free_ports(&blocks("docs/tutorial.md"), &[4610, 4611]);
+    let (script, _others) = on_free_ports(&blocks("docs/tutorial.md"), &[4610, 4611]);
     assert!(script.contains("merge-developer-identities") && script.contains("verify.py"));
     run(shell(folder.path(), &(script + "echo \"$POOL $ALICE $TOKEN\" > before\n")));
     dev.stop();
@@ -436,7 +443,7 @@ fn the_broker_of_the_guide_to_continuous_integration_comes_and_goes() {
     let folder = clone();
     let guide = read("docs/how-to/ci.md");
     let (broker, _) = guide.split_once("## Known pools").unwrap();
-    let script = on_free_ports(&blocks_in(broker), &[4620, 4621]);
+    let (script, _held) = on_free_ports(&blocks_in(broker), &[4620, 4621]);
     let script = script.replacen(
         "kill \"$BROKER\"",
         "aws cognito-identity list-identity-pools --max-results 1\nkill \"$BROKER\"",

@@ -19,6 +19,22 @@ const DEVELOPERS: [&str; 8] = ["ada", "bea", "cleo", "dora", "edna", "fay", "gwe
 const NAMES: [&str; 5] = ["ann", "bob", "cy", "dan", "eve"];
 const OWN: &str = "cognito-identity.amazonaws.com";
 
+/// Every rule: how an operation is refused, beside that it succeeds.
+const OUTCOMES: [(&str, &[Refusal]); 9] = [
+    ("GetId", &[Refusal::Conflict]),
+    ("GetOpenIdToken", &[Refusal::NoIdentity, Refusal::Forbidden, Refusal::NoMatch, Refusal::Conflict]),
+    (
+        "GetOpenIdTokenForDeveloperIdentity",
+        &[Refusal::NoIdentity, Refusal::Forbidden, Refusal::NoMatch, Refusal::Conflict, Refusal::Registered],
+    ),
+    ("GetCredentialsForIdentity", &[Refusal::NoIdentity, Refusal::Forbidden, Refusal::NoMatch]),
+    ("MergeDeveloperIdentities", &[Refusal::NoUser, Refusal::Conflict]),
+    ("UnlinkDeveloperIdentity", &[Refusal::NoIdentity, Refusal::NoUser, Refusal::Conflict]),
+    ("UnlinkIdentity", &[Refusal::NoIdentity, Refusal::Forbidden, Refusal::NoMatch]),
+    ("LookupDeveloperIdentity", &[Refusal::NoIdentity, Refusal::NoUser, Refusal::Conflict]),
+    ("DeleteIdentities", &[]),
+];
+
 /// The broker beside its model.
 struct Pair {
     at: Federation,
@@ -39,32 +55,18 @@ struct Pair {
 async fn random_calls_are_answered_as_the_rules_say() {
     let seed = new_seed();
     let mut pair = Pair::new(seed).await;
-    for call in 0..CALLS {
+    for call in 0..10 * CALLS {
         pair.doing = format!("seed {seed}, call {call}");
         pair.call().await;
         if call % PERIOD == PERIOD - 1 {
             pair.compare().await;
+            // Some rules come up so rarely that chance may keep them from all of the calls.
+            if call + 1 >= CALLS && pair.unseen().is_none() {
+                return;
+            }
         }
     }
-    // The calls were such that every rule had its turn.
-    for (operation, refusals) in [
-        ("GetId", &[Refusal::Conflict][..]),
-        ("GetOpenIdToken", &[Refusal::NoIdentity, Refusal::Forbidden, Refusal::NoMatch, Refusal::Conflict]),
-        (
-            "GetOpenIdTokenForDeveloperIdentity",
-            &[Refusal::NoIdentity, Refusal::Forbidden, Refusal::NoMatch, Refusal::Conflict, Refusal::Registered],
-        ),
-        ("GetCredentialsForIdentity", &[Refusal::NoIdentity, Refusal::Forbidden, Refusal::NoMatch]),
-        ("MergeDeveloperIdentities", &[Refusal::NoUser, Refusal::Conflict]),
-        ("UnlinkDeveloperIdentity", &[Refusal::NoIdentity, Refusal::NoUser, Refusal::Conflict]),
-        ("UnlinkIdentity", &[Refusal::NoIdentity, Refusal::Forbidden, Refusal::NoMatch]),
-        ("LookupDeveloperIdentity", &[Refusal::NoIdentity, Refusal::NoUser, Refusal::Conflict]),
-        ("DeleteIdentities", &[]),
-    ] {
-        for outcome in refusals.iter().copied().map(Some).chain([None]) {
-            assert!(pair.seen.contains_key(&(operation, outcome)), "seed {seed}: no {operation} ended in {outcome:?}");
-        }
-    }
+    panic!("seed {seed}: none ended in {:?}", pair.unseen());
 }
 
 impl Pair {
@@ -97,6 +99,14 @@ impl Pair {
             doing: String::new(),
             seen: BTreeMap::new(),
         }
+    }
+
+    /// A rule that has not had its turn.
+    fn unseen(&self) -> Option<(&'static str, Option<Refusal>)> {
+        let mut all = OUTCOMES.iter().flat_map(|(operation, refusals)| {
+            refusals.iter().copied().map(Some).chain([None]).map(|outcome| (*operation, outcome))
+        });
+        all.find(|outcome| !self.seen.contains_key(outcome))
     }
 
     async fn call(&mut self) {

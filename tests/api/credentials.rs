@@ -7,6 +7,7 @@ use serde_json::{Map, Value, json};
 use symbolon::clock::Clock;
 use symbolon::config::Config;
 use symbolon::keys::control;
+use tokio::sync::watch;
 
 use crate::client::{Answer, Broker};
 use crate::elapsed::pass;
@@ -410,24 +411,29 @@ async fn an_sts_that_is_not_there_is_another_services_fault() {
 #[tokio::test]
 async fn an_sts_has_its_own_time_beside_that_of_the_operation() {
     let (at, sts) = with_sts_and(|config| {
-        config.server.handler_timeout = Duration::from_secs(1);
-        config.credentials.timeout = Duration::from_secs(3);
+        config.server.handler_timeout = Duration::from_secs(3);
+        config.credentials.timeout = Duration::from_secs(8);
     })
     .await;
     let guest = at.guest().await;
-    sts.does(Does::GiveLate(Duration::from_millis(1_500)));
+    sts.does(Does::GiveLate(Duration::from_secs(4)));
     at.credentials(&guest, &[]).await.ok();
     sts.does(Does::GiveLate(Duration::from_mins(1)));
     let began = Instant::now();
     at.credentials(&guest, &[]).await.refused("ExternalServiceException", NO_STS);
-    assert!(began.elapsed() < Duration::from_secs(4), "{:?}", began.elapsed());
+    assert!(began.elapsed() < Duration::from_secs(30), "{:?}", began.elapsed());
 }
 
 #[tokio::test]
 async fn waiting_for_the_sts_holds_no_connection_to_the_database() {
-    let (at, sts) = with_sts().await;
+    let (at, sts) = with_sts_and(|config| {
+        config.server.handler_timeout = Duration::from_secs(20);
+        config.credentials.timeout = Duration::from_mins(1);
+    })
+    .await;
     let guest = at.guest().await;
-    sts.does(Does::GiveLate(Duration::from_secs(3)));
+    let gate = watch::Sender::new(false);
+    sts.does(Does::GiveWhen(gate.subscribe()));
     // Many more than there are connections.
     let waiting: Vec<_> = (0..32)
         .map(|_| {
@@ -436,14 +442,13 @@ async fn waiting_for_the_sts_holds_no_connection_to_the_database() {
         })
         .collect();
     let waiting = tokio::spawn(together(waiting));
-    while sts.asked().len() < 32 {
+    while sts.asked().len() < 32 && !waiting.is_finished() {
         tokio::time::sleep(Duration::from_millis(20)).await;
     }
-    let began = Instant::now();
     at.developer.call("DescribeIdentityPool", json!({ "IdentityPoolId": at.pool })).await.ok();
     at.guest().await;
-    assert!(began.elapsed() < Duration::from_secs(2), "{:?}", began.elapsed());
     assert!(!waiting.is_finished());
+    gate.send_replace(true);
     for answer in waiting.await.unwrap() {
         answer.ok();
     }

@@ -1,6 +1,6 @@
 //! The key ring against a real database: first keys, turns, revocations, sealed rings.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use base64::Engine as _;
 use base64::engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD};
@@ -310,7 +310,11 @@ async fn while_brokers_run_keys_turn_and_no_verifier_notices() {
     let shutdown = CancellationToken::new();
     let mut signed_with = Vec::new();
     let watch = async {
-        for round in 0..160 {
+        let began = Instant::now();
+        for round in 0.. {
+            if round >= 160 && (signed_with.len() >= 2 || began.elapsed() > Duration::from_mins(1)) {
+                break;
+            }
             tokio::time::sleep(Duration::from_millis(50)).await;
             let (signing, showing) = (&rings[round % 2], &rings[(round / 2) % 2]);
             let (Ok(signer), Ok(jwks)) = (signing.signer(), showing.jwks()) else { continue };

@@ -213,7 +213,7 @@ async fn give(broker: &Broker, policy: &str) {
 
 #[tokio::test]
 async fn a_policy_reaches_every_replica_within_the_fence_and_a_looser_one_at_once() {
-    let fence = Duration::from_secs(2);
+    let fence = Duration::from_secs(6);
     let broker = broker_with(|config| config.keys.sign_fence = fence).await;
     let (admin, other) = (broker.developer(1), broker.replica().await);
     let pool = admin.pool().await;

@@ -4,6 +4,7 @@ use serde_json::json;
 
 use crate::federation::{
     CLIENT, NO_GUESTS, NOT_PUBLIC, NOT_SUPPORTED, REGISTERED, SECOND_USER, TOO_MANY, claims, federation,
+    federation_with,
 };
 use crate::harness::DEVELOPER;
 
@@ -352,15 +353,17 @@ async fn of_google_and_apple_the_applications_of_the_pool_are_taken() {
 
 #[tokio::test]
 async fn a_pool_that_is_deleted_while_an_issuer_is_asked_issues_nothing() {
-    let at = federation().await;
+    let at = federation_with(|config| config.upstream.fetch_timeout = std::time::Duration::from_secs(20)).await;
     let guest = at.guest().await;
     let before = at.state().await;
-    at.issuer.misbehave("", crate::issuer::Fault::Late(std::time::Duration::from_secs(1)));
+    let gate = tokio::sync::watch::Sender::new(false);
+    at.issuer.misbehave("", crate::issuer::Fault::When(gate.subscribe()));
     let delete = async {
         while at.issuer.hits() == 0 {
             tokio::time::sleep(std::time::Duration::from_millis(5)).await;
         }
         at.developer.call("DeleteIdentityPool", json!({ "IdentityPoolId": at.pool })).await.ok();
+        gate.send_replace(true);
     };
     let users = ["a:ann"];
     let (token, found, developers, unlinked, ()) = tokio::join!(

@@ -28,6 +28,7 @@ async fn social() -> Social {
     let broker = broker_with(|config| {
         // So little that Facebook's two late answers need the time for asking providers.
         config.server.handler_timeout = Duration::from_secs(3);
+        config.upstream.fetch_timeout = Duration::from_secs(20);
         config.upstream.facebook_graph = facebook;
         config.upstream.amazon_token_info = amazon;
         config.upstream.twitter_verify_credentials = twitter;

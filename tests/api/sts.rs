@@ -233,9 +233,9 @@ async fn tokens_that_are_not_ours_or_not_good_are_refused() {
 #[tokio::test]
 async fn a_token_that_has_expired_is_told_so() {
     let at = stage().await;
-    let token = at.token_with("ann", json!({ "TokenDuration": 1 })).await;
+    let token = at.token_with("ann", json!({ "TokenDuration": 3 })).await;
     at.assume(&arn("app"), &token, &[]).await.ok();
-    tokio::time::sleep(Duration::from_millis(2_100)).await;
+    tokio::time::sleep(Duration::from_millis(3_100)).await;
     let text = "Token expired: current time is past the token's expiration";
     at.assume(&arn("app"), &token, &[]).await.denied_by_sts(400, "ExpiredTokenException", text);
 }

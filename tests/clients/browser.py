@@ -34,7 +34,7 @@ class Chromium:
                 text=True,
             )
         # A browser that hangs is not waited for without an end.
-        self.watch = threading.Timer(120, self.process.kill)
+        self.watch = threading.Timer(600, self.process.kill)
         self.watch.start()
         try:
             self.version = self._answer()["version"]

@@ -334,7 +334,7 @@ class CommandLine(WithRoles):
                 env=dict(os.environ) | {"HOME": self.home},
                 capture_output=True,
                 text=True,
-                timeout=120,
+                timeout=600,
             )
         self.assertEqual((done.returncode, done.stderr), (0, ""), done.stdout)
         arns = re.findall(rf'"Arn": "arn:aws:sts::{ACCOUNT}:assumed-role/(.*)"', done.stdout)

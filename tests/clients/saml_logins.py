@@ -221,6 +221,6 @@ class GuidedCommands(Case):
         self.assertEqual(replaced, 1)
         with tempfile.TemporaryDirectory() as folder:
             Path(folder, "metadata.xml").write_text(idp.metadata())
-            done = subprocess.run(["bash", "-c", script], cwd=folder, capture_output=True, text=True, timeout=120)
+            done = subprocess.run(["bash", "-c", script], cwd=folder, capture_output=True, text=True, timeout=600)
         self.assertEqual((done.returncode, done.stderr), (0, ""))
         self.assertIn('"Token": ', done.stdout)

@@ -91,7 +91,7 @@ async fn replicas_show_the_same_keys_and_verify_each_others_tokens() {
 
 #[tokio::test]
 async fn a_new_access_key_works_at_once_and_a_disabled_one_no_longer_than_the_fence_on_every_replica() {
-    const FENCE: u64 = 3;
+    const FENCE: u64 = 6;
     let (database, client) = Database::with_developer().await;
     let launch = Launch::serve(&database.url)
         .env("SYMBOLON__KEYS__POLL_INTERVAL", "1")

@@ -8,15 +8,21 @@ use symbolon::installation::{Installation, Kind};
 use symbolon::seal::Seal;
 use symbolon::tenants::AccessKey;
 use symbolon::tenants::access_key::Secret;
+use tokio::net::TcpSocket;
 
 use crate::broker::{ISSUER, Launch, MASTER_KEY};
 use crate::client;
 use crate::database::{ACCOUNT, Database, checksum, connect, count, public_dir, run};
 use crate::proxy::Proxy;
 
-/// A port that nobody listens on, most likely for long enough.
-pub fn free_port() -> u16 {
-    TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port()
+/// A port that nobody listens on. While its socket lives the system gives it to nobody else, and who sets SO_REUSEADDR, as
+/// tokio does, may listen on it.
+pub fn held_port() -> (TcpSocket, u16) {
+    let socket = TcpSocket::new_v4().unwrap();
+    socket.set_reuseaddr(true).unwrap();
+    socket.bind("127.0.0.1:0".parse().unwrap()).unwrap();
+    let port = socket.local_addr().unwrap().port();
+    (socket, port)
 }
 
 pub fn url_at(port: u16) -> String {
@@ -29,7 +35,8 @@ async fn a_database_that_does_not_come_is_waited_for_with_a_message_and_then_no_
     let silent = TcpListener::bind("127.0.0.1:0").unwrap();
     let began = Instant::now();
     let start = async |port| Launch::serve(&url_at(port)).env("SYMBOLON__DATABASE__START_TIMEOUT", "3").run().await;
-    let (absent, silent) = tokio::join!(start(free_port()), start(silent.local_addr().unwrap().port()));
+    let (_held, absent) = held_port();
+    let (absent, silent) = tokio::join!(start(absent), start(silent.local_addr().unwrap().port()));
     let took = began.elapsed();
     assert!(took >= Duration::from_secs(3) && took < Duration::from_secs(10), "{took:?}");
     for ended in [absent, silent] {
@@ -41,7 +48,7 @@ async fn a_database_that_does_not_come_is_waited_for_with_a_message_and_then_no_
 #[tokio::test]
 async fn a_database_that_comes_late_is_waited_for() {
     let (database, client) = Database::with_developer().await;
-    let port = free_port();
+    let (_held, port) = held_port();
     let (_, path) = database.url.split_once("5432/").unwrap();
     let (name, _) = path.split_once('?').unwrap();
     let mut broker = Launch::serve(&url_at(port).replace("/symbolon?", &format!("/{name}?"))).spawn();

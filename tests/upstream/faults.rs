@@ -11,6 +11,7 @@ use hyper::body::{Bytes, Frame};
 use hyper::header::{CONTENT_ENCODING, CONTENT_TYPE, HeaderValue, LOCATION};
 use hyper::{Response, StatusCode};
 use serde_json::Value;
+use tokio::sync::watch;
 
 use super::minting::altered;
 
@@ -34,6 +35,8 @@ pub enum Fault {
     Hang,
     /// The truth, so much later.
     Late(Duration),
+    /// The truth, once this is true.
+    When(watch::Receiver<bool>),
     /// The right document, compressed.
     Gzip,
     /// The right document, with these members in place of its own.
@@ -68,6 +71,11 @@ pub async fn faulty(fault: Fault, document: Option<Value>) -> Answer {
         Fault::Hang => std::future::pending().await,
         Fault::Late(by) => {
             tokio::time::sleep(by).await;
+            whole(StatusCode::OK, text)
+        }
+        Fault::When(mut open) => {
+            // An error says that the test has ended.
+            let _ = open.wait_for(|open| *open).await;
             whole(StatusCode::OK, text)
         }
         Fault::Gzip => {

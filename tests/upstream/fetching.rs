@@ -170,10 +170,10 @@ async fn no_more_is_said_to_an_issuer_than_it_must_know() {
 
 #[tokio::test]
 async fn an_issuer_that_cannot_be_reached_is_an_outage_and_not_a_refusal() {
-    // A port that was just let go of: nobody listens there.
-    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
-    let address = listener.local_addr().unwrap();
-    drop(listener);
+    // It is bound, so that nobody else is given the port, and does not listen.
+    let held = tokio::net::TcpSocket::new_v4().unwrap();
+    held.bind("127.0.0.1:0".parse().unwrap()).unwrap();
+    let address = held.local_addr().unwrap();
     let (upstream, _) = stage::upstream(&format!("allow_http_issuers = ['http://{address}']"));
     let claims =
         json!({"iss": format!("http://{address}"), "sub": "user", "aud": CLIENT, "iat": NOW, "exp": NOW + 600});

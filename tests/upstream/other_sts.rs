@@ -13,6 +13,7 @@ use hyper::service::service_fn;
 use hyper::{Request, Response};
 use hyper_util::rt::TokioIo;
 use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::watch;
 use tokio::task::JoinHandle;
 
 /// What a success gives.
@@ -29,6 +30,8 @@ pub enum Does {
     Give,
     /// Gives them so much later.
     GiveLate(Duration),
+    /// Gives them once this is true.
+    GiveWhen(watch::Receiver<bool>),
     /// Refuses, with this status and code.
     Refuse(u16, &'static str),
     /// Refuses, and repeats the token in its text.
@@ -129,6 +132,11 @@ async fn answer(request: Request<Incoming>, state: Arc<Mutex<State>>) -> io::Res
         Does::Give => (200, success()),
         Does::GiveLate(by) => {
             tokio::time::sleep(by).await;
+            (200, success())
+        }
+        Does::GiveWhen(mut open) => {
+            // An error says that the test has ended.
+            let _ = open.wait_for(|open| *open).await;
             (200, success())
         }
         Does::Refuse(status, code) => (status, refusal(code, "No.")),

@@ -26,7 +26,7 @@ struct Scene {
 impl Scene {
     /// With a token of each provider: `fb-good`, `Atza|good` and `tw-good;tw-secret`.
     async fn new() -> Self {
-        Self::with("fetch_timeout = 1").await
+        Self::with("fetch_timeout = 5").await
     }
 
     async fn with(lines: &str) -> Self {
@@ -280,7 +280,8 @@ async fn opaque_tokens_and_id_tokens_go_together() {
 
 #[tokio::test]
 async fn an_answer_that_tells_nothing_is_the_providers_failure() {
-    let scene = Scene::new().await;
+    // Who never answers is given up sooner.
+    let (scene, hasty) = (Scene::new().await, Scene::with("fetch_timeout = 1").await);
     let elsewhere = Issuer::start().await;
     for (trust, token, path) in [
         (facebook(), "fb-good", "/app"),
@@ -312,6 +313,7 @@ async fn an_answer_that_tells_nothing_is_the_providers_failure() {
             Fault::Hang,
             Fault::Slow,
         ] {
+            let scene = if matches!(fault, Fault::Hang | Fault::Slow) { &hasty } else { &scene };
             scene.providers.behave();
             scene.providers.misbehave(path, fault.clone());
             assert_eq!(scene.login(&trust, token).await, "Upstream", "{path}: {fault:?}");
@@ -375,11 +377,11 @@ async fn what_amazon_tells_of_a_token_must_be_whole() {
 
 #[tokio::test]
 async fn both_questions_to_facebook_share_the_time_of_one() {
-    let scene = Scene::new().await;
-    scene.providers.misbehave("/app", Fault::Late(Duration::from_millis(700)));
+    let scene = Scene::with("fetch_timeout = 4").await;
+    scene.providers.misbehave("/app", Fault::Late(Duration::from_millis(2_500)));
     assert_eq!(scene.login(&facebook(), "fb-good").await, "accepted");
-    scene.providers.misbehave("/me", Fault::Late(Duration::from_millis(700)));
+    scene.providers.misbehave("/me", Fault::Late(Duration::from_millis(2_500)));
     let began = Instant::now();
     assert_eq!(scene.login(&facebook(), "fb-good").await, "Upstream");
-    assert!(began.elapsed() < Duration::from_millis(1300), "{:?}", began.elapsed());
+    assert!(began.elapsed() < Duration::from_secs(8), "{:?}", began.elapsed());
 }
