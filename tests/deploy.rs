@@ -20,6 +20,11 @@ use symbolon::cli::dev_postgres::{Options, Postgres};
 use tempfile::TempDir;
 use tokio::net::TcpSocket;
 
+#[path = "processes/ports.rs"]
+mod ports;
+
+use ports::held_port;
+
 const SECRET: &str = "0123456789abcdef0123456789abcdef01234567";
 
 /// What `.env` says, beside what each test chooses.
@@ -36,16 +41,6 @@ fn project(path: &str) -> PathBuf {
 
 fn read(path: &str) -> String {
     fs::read_to_string(project(path)).unwrap()
-}
-
-/// A port that nobody listens on. While its socket lives the system gives it to nobody else, and who sets SO_REUSEADDR, as
-/// the broker does, may listen on it.
-fn held_port() -> (TcpSocket, u16) {
-    let socket = TcpSocket::new_v4().unwrap();
-    socket.set_reuseaddr(true).unwrap();
-    socket.bind("127.0.0.1:0".parse().unwrap()).unwrap();
-    let port = socket.local_addr().unwrap().port();
-    (socket, port)
 }
 
 /// A text with Compose's `${NAME}`, `${NAME:-default}` and `${NAME:?why}` replaced

@@ -18,6 +18,11 @@ use symbolon::config::DEFAULTS;
 use tempfile::TempDir;
 use tokio::net::TcpSocket;
 
+#[path = "processes/ports.rs"]
+mod ports;
+
+use ports::held_port;
+
 /// Rules of the ledger that no test holds yet. It only ever falls.
 const UNTESTED_RULES: usize = 0;
 
@@ -305,16 +310,6 @@ fn shell(folder: &Path, script: &str) -> Command {
         .env("HOME", folder)
         .stdin(Stdio::null());
     shell
-}
-
-/// A port that nobody listens on. While its socket lives the system gives it to nobody else, and who sets SO_REUSEADDR, as
-/// the broker does, may listen on it.
-fn held_port() -> (TcpSocket, u16) {
-    let socket = TcpSocket::new_v4().unwrap();
-    socket.set_reuseaddr(true).unwrap();
-    socket.bind("127.0.0.1:0".parse().unwrap()).unwrap();
-    let port = socket.local_addr().unwrap().port();
-    (socket, port)
 }
 
 /// The script with each of these ports replaced by a free one, and what holds those.

@@ -88,7 +88,7 @@ struct Lane {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn whatever_the_network_does_each_operation_is_done_once_or_not_at_all_and_answered_in_time() {
-    let (lanes, rounds) = (size(3, 5), size(1, 2));
+    let (lanes, rounds) = (size(3, 8), size(1, 2));
     let seed = new_seed();
     println!("seed {seed}");
     // In the short form half of the operations, others every time.

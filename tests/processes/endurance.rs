@@ -9,8 +9,9 @@ use nix::sys::signal::Signal;
 use crate::broker::{ISSUER, Launch, MASTER_KEY};
 use crate::client::{self, Client};
 use crate::database::Database;
+use crate::ports::held_port;
 use crate::raw::Raw;
-use crate::start::{held_port, url_at};
+use crate::start::url_at;
 
 const KEYS: &str = "/.well-known/jwks.json";
 

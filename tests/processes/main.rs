@@ -24,6 +24,7 @@ mod issuer;
 #[path = "../upstream/other_sts.rs"]
 mod other_sts;
 mod overheard;
+mod ports;
 #[allow(dead_code, reason = "shared with tests/faults, and not all of it is used here")]
 mod proxy;
 #[allow(dead_code, reason = "shared with tests/faults, and not all of it is used here")]

@@ -8,22 +8,12 @@ use symbolon::installation::{Installation, Kind};
 use symbolon::seal::Seal;
 use symbolon::tenants::AccessKey;
 use symbolon::tenants::access_key::Secret;
-use tokio::net::TcpSocket;
 
 use crate::broker::{ISSUER, Launch, MASTER_KEY};
 use crate::client;
 use crate::database::{ACCOUNT, Database, checksum, connect, count, public_dir, run};
+use crate::ports::held_port;
 use crate::proxy::Proxy;
-
-/// A port that nobody listens on. While its socket lives the system gives it to nobody else, and who sets SO_REUSEADDR, as
-/// tokio does, may listen on it.
-pub fn held_port() -> (TcpSocket, u16) {
-    let socket = TcpSocket::new_v4().unwrap();
-    socket.set_reuseaddr(true).unwrap();
-    socket.bind("127.0.0.1:0".parse().unwrap()).unwrap();
-    let port = socket.local_addr().unwrap().port();
-    (socket, port)
-}
 
 pub fn url_at(port: u16) -> String {
     format!("postgres://symbolon:s3cret-of-the-database@127.0.0.1:{port}/symbolon?sslmode=disable")
