@@ -121,7 +121,7 @@ async fn one_who_has_to_wait_keeps_nobody_else_waiting() {
     };
     let (blocked, (answers, took)) = tokio::join!(blocked, ending);
     assert_eq!(answers.len(), 19);
-    assert!(took < Duration::from_millis(4_500), "they waited for {took:?}");
+    assert!(took < Duration::from_secs(2), "they waited for {took:?}");
     assert!(blocked.ends_with(&made.identity.to_string()), "not the one that was made first");
     assert_eq!(owner(&mut *broker.db.conn().await, &pool, "user-7").await, Some(made.identity));
 }

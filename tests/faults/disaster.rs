@@ -28,7 +28,7 @@ fn serve(url: &str, master_key: &str) -> Launch {
     Launch::serve(url)
         .env("SYMBOLON_MASTER_KEY", master_key)
         .env("SYMBOLON__KEYS__POLL_INTERVAL", "1")
-        .env("SYMBOLON__KEYS__SIGN_FENCE", "10")
+        .env("SYMBOLON__KEYS__SIGN_FENCE", "3")
         .env("SYMBOLON__KEYS__REPLICA_SKEW", "1")
         .env("SYMBOLON__KEYS__ALLOW_UNSAFE", "true")
         .env("SYMBOLON__LIMITS__GUESTS_PER_SECOND_PER_ADDRESS", "0")

@@ -140,7 +140,7 @@ async fn brokers_behind_a_balancer_are_replaced_under_load_and_no_request_fails(
     let lasted = began.elapsed().as_secs_f64();
     assert!(failed.is_empty(), "{} of {sent} failed: {failed:#?}", failed.len());
     let due = began.elapsed().as_secs() * u64::from(RATE);
-    assert!(sent as u64 * 100 > due * size(10, 95), "the machine is too slow: {sent} requests instead of {due}");
+    assert!(sent as u64 * 100 > due * size(50, 95), "the machine is too slow: {sent} requests instead of {due}");
 
     let seconds = |time: Duration| format!("{:.2} s", time.as_secs_f64());
     let mut figures = Figures::of("6-drain", "The end of a broker under load");
@@ -179,7 +179,7 @@ async fn a_broker_under_load_ends_without_a_request_lost() {
     broker.signal(Signal::SIGTERM);
     let told = Instant::now();
     broker.until("readiness turns", async || broker.readiness().await.0 == 503).await;
-    assert!(told.elapsed() < Duration::from_millis(2_400), "{:?}", told.elapsed());
+    assert!(told.elapsed() < Duration::from_millis(800), "{:?}", told.elapsed());
     assert!(broker.readiness().await.1.contains("draining"));
     assert_eq!(broker.ask("/livez").await.status, 200);
     // Not ready, but still there for those who have not heard.
@@ -238,10 +238,8 @@ async fn exchange(connection: &mut Raw, request: &[u8]) -> io::Result<Response> 
     Ok(response)
 }
 
-/// Of a connection whose first request this was: nobody took it, or whoever did waited for that request in vain at the end.
 fn was_not_accepted(error: &io::Error) -> bool {
-    let kinds = [io::ErrorKind::ConnectionReset, io::ErrorKind::BrokenPipe, io::ErrorKind::UnexpectedEof];
-    kinds.contains(&error.kind())
+    matches!(error.kind(), io::ErrorKind::ConnectionReset | io::ErrorKind::BrokenPipe)
 }
 
 #[tokio::test]

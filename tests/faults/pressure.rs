@@ -302,7 +302,6 @@ async fn a_slow_database_is_asked_no_more_than_a_quick_one_and_everybody_is_serv
     let proxy = Proxy::start(&database.server).await;
     let broker = Launch::serve(&proxy.url(&database.url))
         .env("SYMBOLON__DATABASE__POOL_SIZE", "4")
-        .env("SYMBOLON__DATABASE__ACQUIRE_TIMEOUT", "4")
         .env("SYMBOLON__SERVER__WORKERS", "2")
         .env("SYMBOLON__KEYS__POLL_INTERVAL", "59")
         .start()
@@ -334,8 +333,7 @@ async fn a_slow_database_is_asked_no_more_than_a_quick_one_and_everybody_is_serv
     }
     let documents = verifier.stop().await;
     assert_eq!(shed, 0, "a database that answers in {LATENCY:?} serves nobody: {statements} statements");
-    // Each was served within `server.handler_timeout`, or it would have been shed; the client's part comes on top.
-    assert!(slowest < size(Duration::from_secs(5) + SLACK, Duration::from_secs(5)), "{slowest:?}");
+    assert!(slowest < Duration::from_secs(5), "{slowest:?}");
     assert!(statements * 4 <= served, "{statements} statements for {served} users");
     // Its pace again.
     let again = ask_together(&client, &broker, &pool, users()).await;

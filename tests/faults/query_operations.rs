@@ -105,9 +105,8 @@ impl Declared {
             ("SAMLProvider", "SAMLProviderArn", &self.saml),
             ("Role", "RoleName", &self.name("kept")),
         ];
-        let by_role_arn = action == PUBLIC;
         let named = of.into_iter().find(|(kind, ..)| action.contains(kind));
-        let named = named.filter(|_| !OF_NONE.contains(&action) && !by_role_arn);
+        let named = named.filter(|_| !OF_NONE.contains(&action) && action != PUBLIC);
         let mut parameters: Vec<_> = named.into_iter().map(|(_, name, value)| (name, value.clone())).collect();
         let mut with = |name, value: &str| parameters.push((name, value.to_owned()));
         match action {

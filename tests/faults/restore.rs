@@ -33,7 +33,7 @@ fn program(server: &Postgres, name: &str, args: &[&str]) -> Result<(), String> {
 fn serve(url: &str) -> Launch {
     Launch::serve(url)
         .env("SYMBOLON__KEYS__POLL_INTERVAL", "1")
-        .env("SYMBOLON__KEYS__SIGN_FENCE", "10")
+        .env("SYMBOLON__KEYS__SIGN_FENCE", "3")
         .env("SYMBOLON__KEYS__REPLICA_SKEW", "1")
         .env("SYMBOLON__KEYS__ALLOW_UNSAFE", "true")
 }

@@ -86,7 +86,7 @@ async fn who_never_reads_answers_is_cut_off_and_makes_room_for_others() {
             tokio::join!(ask(one), ask(other));
         }
     };
-    tokio::time::timeout(Duration::from_mins(1), let_in).await.expect("slow readers are not cut off");
+    tokio::time::timeout(Duration::from_secs(24), let_in).await.expect("slow readers are not cut off");
     for slow in [&mut one, &mut other] {
         slow.closed().await;
         assert!(slow.said().starts_with("HTTP/1.1 200"));
@@ -109,14 +109,14 @@ async fn ask(connection: &mut Raw) {
 async fn who_never_reads_answers_does_not_hold_up_the_end() {
     let database = Database::migrated().await;
     let broker = Launch::serve(&database.url)
-        .env("SYMBOLON__SERVER__DRAIN_TIMEOUT", "4")
+        .env("SYMBOLON__SERVER__DRAIN_TIMEOUT", "3")
         .env("SYMBOLON__SERVER__REQUEST_TIMEOUT", "40")
         .start()
         .await;
     let _slow = tokio::join!(Raw::slow_reader(&broker.url, KEYS), Raw::slow_reader(&broker.admin, "/metrics"));
     broker.signal(Signal::SIGTERM);
     // Those two would hold it up for half a minute yet.
-    let ended = broker.end_within(Duration::from_secs(10)).await;
+    let ended = broker.end_within(Duration::from_secs(5)).await;
     assert_eq!(ended.code, Some(0), "{}", ended.stderr);
     assert!(ended.stderr.contains("some requests did not end"), "nothing held it up: {}", ended.stderr);
 }

@@ -12,7 +12,7 @@ use crate::proxy::Proxy;
 
 /// `server.handler_timeout` here, and what may come on top on a busy machine.
 const HANDLER: Duration = Duration::from_secs(2);
-const SLACK: Duration = Duration::from_secs(6);
+const SLACK: Duration = Duration::from_secs(2);
 
 #[tokio::test]
 async fn a_stopped_or_killed_database_is_told_in_errors_and_missed_no_longer_than_it_is_gone() {
@@ -28,7 +28,7 @@ async fn a_stopped_or_killed_database_is_told_in_errors_and_missed_no_longer_tha
         kill(Pid::from_raw(durable.postgres.pid()), end).unwrap();
         durable.postgres.exited().await;
         for _ in 0..3 {
-            is_without_database(&broker, &client, &pool, Duration::from_secs(5) + SLACK).await;
+            is_without_database(&broker, &client, &pool, Duration::from_secs(5)).await;
         }
         assert_eq!(broker.get("/.well-known/jwks.json").await.text, keys);
 
@@ -36,7 +36,7 @@ async fn a_stopped_or_killed_database_is_told_in_errors_and_missed_no_longer_tha
         let back = Instant::now();
         broker.until_ready().await;
         assert_eq!(client.identity(&broker.url, &pool, "alice").await, alice);
-        assert!(back.elapsed() < Duration::from_secs(15), "{:?}", back.elapsed());
+        assert!(back.elapsed() < Duration::from_secs(5), "{:?}", back.elapsed());
     }
     broker.stop().await;
     durable.postgres.stop().await.unwrap();
